@@ -1,0 +1,286 @@
+//! Whether the parts of a manifest fit together. Every mismatch is reported, not only the first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Cadence, Dim, Dtype, ImageStep, Manifest, Source, StateStep, TensorSpec, TextStep, Unnormalize};
+
+/// Every way in which the parts of `manifest` contradict each other; empty for a good one.
+pub(crate) fn problems(manifest: &Manifest) -> Vec<String> {
+    let mut found = Vec::new();
+    files(manifest, &mut found);
+    streams(manifest, &mut found);
+    inputs(manifest, &mut found);
+    plan(manifest, &mut found);
+    actions(manifest, &mut found);
+    io(manifest, &mut found);
+    found
+}
+
+fn files(manifest: &Manifest, found: &mut Vec<String>) {
+    for name in manifest.files.keys() {
+        let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\']);
+        if !plain {
+            found.push(format!("file `{name}`: a file of a bundle is a plain name inside its folder"));
+        }
+    }
+    let mut want = |what: String, file: &str| {
+        if !manifest.files.contains_key(file) {
+            found.push(format!("{what} names file `{file}`, which `files` does not list"));
+        }
+    };
+    for (name, graph) in &manifest.graphs {
+        want(format!("graph `{name}`"), &graph.file);
+        if let Some(weights) = &graph.weights {
+            want(format!("graph `{name}`"), weights);
+        }
+    }
+    for input in &manifest.inputs {
+        if let Source::Task { steps } = &input.source {
+            for step in steps {
+                if let TextStep::Tokenize { file, .. } = step {
+                    want(format!("input `{}`", input.tensor), file);
+                }
+            }
+        }
+    }
+    if let Some(golden) = &manifest.golden {
+        want("golden".to_owned(), &golden.file);
+    }
+}
+
+fn streams(manifest: &Manifest, found: &mut Vec<String>) {
+    let mut seen = BTreeSet::new();
+    for camera in &manifest.streams.cameras {
+        if !seen.insert(&camera.name) {
+            found.push(format!("camera `{}` is listed twice", camera.name));
+        }
+    }
+    if manifest.streams.cameras.is_empty() {
+        found.push("no camera: the first camera is the anchor of every observation".to_owned());
+    }
+}
+
+fn inputs(manifest: &Manifest, found: &mut Vec<String>) {
+    for input in &manifest.inputs {
+        let at = &input.tensor;
+        match &input.source {
+            Source::Cameras { steps } => image_steps(at, steps, found),
+            Source::State { steps } => state_steps(manifest, at, steps, found),
+            Source::Task { steps } => text_steps(at, steps, found),
+            Source::Constant { values } if values.is_empty() => {
+                found.push(format!("input `{at}`: constant without values"))
+            }
+            Source::Constant { .. } => {}
+        }
+    }
+}
+
+fn image_steps(at: &str, steps: &[ImageStep], found: &mut Vec<String>) {
+    let ends_well = matches!(steps.last(), Some(ImageStep::Normalize { .. } | ImageStep::StackChannels { .. }));
+    if !ends_well {
+        found.push(format!("input `{at}`: the last image step must be `normalize` or `stack_channels`"));
+    }
+    for (index, step) in steps.iter().enumerate() {
+        match step {
+            ImageStep::Normalize { std, .. } if std.iter().any(|s| !s.is_finite() || *s == 0.0) => {
+                found.push(format!("input `{at}`: normalize std {std:?} must be numbers other than 0"));
+            }
+            ImageStep::Normalize { .. } | ImageStep::StackChannels { .. } if index + 1 < steps.len() => {
+                found.push(format!("input `{at}`: step {index} yields f32, no step may follow it"));
+            }
+            ImageStep::StackChannels { branches } => branches.iter().for_each(|branch| image_steps(at, branch, found)),
+            ImageStep::CenterCrop { area } if !(*area > 0.0 && *area <= 1.0) => {
+                found.push(format!("input `{at}`: center_crop area is {area}, wanted (0, 1]"));
+            }
+            ImageStep::JpegRoundtrip { quality, .. } if !(1..=100).contains(quality) => {
+                found.push(format!("input `{at}`: jpeg_roundtrip quality is {quality}, wanted 1 to 100"));
+            }
+            ImageStep::UnlessSize { steps: inner, .. }
+                if inner.iter().any(|s| matches!(s, ImageStep::Normalize { .. } | ImageStep::StackChannels { .. })) =>
+            {
+                found.push(format!("input `{at}`: unless_size may hold only steps from picture to picture"));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn state_steps(manifest: &Manifest, at: &str, steps: &[StateStep], found: &mut Vec<String>) {
+    let Some(stream) = manifest.streams.state else {
+        found.push(format!("input `{at}` is made from the state, but `streams` has none"));
+        return;
+    };
+    for step in steps {
+        if let StateStep::NormalizeRange { low, high, .. } = step {
+            for (name, values) in [("low", low), ("high", high)] {
+                width(&format!("input `{at}`: normalize_range {name}"), values, stream.dim, found);
+            }
+        }
+    }
+}
+
+fn text_steps(at: &str, steps: &[TextStep], found: &mut Vec<String>) {
+    let tokenizers = steps.iter().filter(|s| matches!(s, TextStep::Tokenize { .. })).count();
+    if tokenizers != 1 {
+        found.push(format!("input `{at}`: {tokenizers} tokenize steps, wanted exactly one"));
+    }
+    for step in steps {
+        if let TextStep::Prompt { template } = step
+            && template.matches("{task}").count() != 1
+        {
+            found.push(format!("input `{at}`: the prompt template must hold {{task}} exactly once"));
+        }
+    }
+}
+
+/// Walks the plan: every tensor made once, before it is used, with one type and shape, no staler than its users say.
+fn plan(manifest: &Manifest, found: &mut Vec<String>) {
+    let mut made: BTreeMap<&str, (Cadence, Option<&TensorSpec>)> = BTreeMap::new();
+    for input in &manifest.inputs {
+        let cadence = match input.source {
+            Source::Task { .. } | Source::Constant { .. } => Cadence::Instruction,
+            Source::Cameras { .. } | Source::State { .. } => Cadence::Observation,
+        };
+        if made.insert(&input.tensor, (cadence, None)).is_some() {
+            found.push(format!("tensor `{}` is made twice", input.tensor));
+        }
+    }
+    for stage in &manifest.plan {
+        let crate::Stage::Run { graph: name, every } = stage;
+        let Some(graph) = manifest.graphs.get(name) else {
+            found.push(format!("plan runs graph `{name}`, which `graphs` does not list"));
+            continue;
+        };
+        for spec in &graph.inputs {
+            dims(manifest, name, spec, found);
+            match made.get(spec.name.as_str()) {
+                None => {
+                    found.push(format!("graph `{name}` takes tensor `{}`, which nothing before it makes", spec.name))
+                }
+                Some((cadence, maker)) => {
+                    if cadence > every {
+                        found.push(format!(
+                            "graph `{name}` runs per instruction, but its input `{}` changes per observation",
+                            spec.name
+                        ));
+                    }
+                    if let Some(maker) = maker {
+                        agree(name, maker, spec, found);
+                    }
+                }
+            }
+        }
+        for spec in &graph.outputs {
+            dims(manifest, name, spec, found);
+            if made.insert(&spec.name, (*every, Some(spec))).is_some() {
+                found.push(format!("tensor `{}` is made twice", spec.name));
+            }
+        }
+    }
+    let actions = &manifest.actions;
+    let want = [Dim::Fixed(actions.chunk_size as u64), Dim::Fixed(actions.action_dim as u64)];
+    match made.get(actions.tensor.as_str()) {
+        Some((_, Some(spec))) if spec.dtype == Dtype::Fp32 && spec.dims == want => {}
+        Some((_, Some(spec))) => found.push(format!(
+            "action tensor `{}`: got {} [{}], wanted fp32 [{}, {}]",
+            spec.name,
+            spec.dtype,
+            list(&spec.dims),
+            actions.chunk_size,
+            actions.action_dim
+        )),
+        _ => found.push(format!("action tensor `{}` is made by no graph of the plan", actions.tensor)),
+    }
+    if let Some(kept) = &actions.kept_tokens
+        && !matches!(made.get(kept.as_str()), Some((_, Some(spec))) if spec.dtype == Dtype::Bool)
+    {
+        found.push(format!("kept-token mask `{kept}` is not a bool tensor that the plan makes"));
+    }
+}
+
+fn agree(graph: &str, maker: &TensorSpec, user: &TensorSpec, found: &mut Vec<String>) {
+    let fits = maker.dtype == user.dtype
+        && maker.dims.len() == user.dims.len()
+        && maker.dims.iter().zip(&user.dims).all(|pair| !matches!(pair, (Dim::Fixed(a), Dim::Fixed(b)) if a != b));
+    if !fits {
+        found.push(format!(
+            "graph `{graph}` input `{}`: wants {} [{}], the plan makes {} [{}]",
+            user.name,
+            user.dtype,
+            list(&user.dims),
+            maker.dtype,
+            list(&maker.dims)
+        ));
+    }
+}
+
+fn dims(manifest: &Manifest, graph: &str, spec: &TensorSpec, found: &mut Vec<String>) {
+    for dim in &spec.dims {
+        if let Dim::Symbol(symbol) = dim {
+            match manifest.dims.get(symbol) {
+                Some(range) if 0 < range.min && range.min <= range.opt && range.opt <= range.max => {}
+                Some(range) => found.push(format!(
+                    "dimension `{symbol}`: min {}, opt {}, max {} are not in order",
+                    range.min, range.opt, range.max
+                )),
+                None => found.push(format!(
+                    "graph `{graph}` tensor `{}`: dimension `{symbol}` has no range in `dims`",
+                    spec.name
+                )),
+            }
+        }
+    }
+}
+
+fn actions(manifest: &Manifest, found: &mut Vec<String>) {
+    let actions = &manifest.actions;
+    if actions.chunk_size == 0 || actions.action_dim == 0 {
+        found.push(format!(
+            "actions: chunk_size {} and action_dim {} must be positive",
+            actions.chunk_size, actions.action_dim
+        ));
+    }
+    match &actions.unnormalize {
+        Unnormalize::Quantile { low, high, mask, .. } | Unnormalize::MinMax { low, high, mask, .. } => {
+            for (name, values) in [("low", low), ("high", high)] {
+                width(&format!("actions: unnormalize {name}"), values, actions.action_dim, found);
+            }
+            if mask.len() != actions.action_dim {
+                found.push(format!(
+                    "actions: unnormalize mask has {} values, wanted {}",
+                    mask.len(),
+                    actions.action_dim
+                ));
+            }
+        }
+        Unnormalize::Identity => {}
+    }
+}
+
+fn width(at: &str, values: &[f64], wanted: usize, found: &mut Vec<String>) {
+    if values.len() != wanted {
+        found.push(format!("{at} has {} values, wanted {wanted}", values.len()));
+    }
+    if values.iter().any(|v| !v.is_finite()) {
+        found.push(format!("{at} holds a value that is not finite"));
+    }
+}
+
+fn io(manifest: &Manifest, found: &mut Vec<String>) {
+    let Some(io) = &manifest.io else { return };
+    if io.actions.len() != manifest.actions.action_dim {
+        found.push(format!(
+            "io names {} action dimensions, the policy has {}",
+            io.actions.len(),
+            manifest.actions.action_dim
+        ));
+    }
+    let state = manifest.streams.state.map_or(0, |s| s.dim);
+    if io.state.len() != state {
+        found.push(format!("io names {} state dimensions, the policy takes {state}", io.state.len()));
+    }
+}
+
+fn list(dims: &[Dim]) -> String {
+    dims.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

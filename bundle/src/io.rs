@@ -1,0 +1,456 @@
+//! What each state and action dimension means. No checkpoint holds this; it comes from an IO file beside it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::BundleError;
+
+/// Meaning of a policy's state and action dimensions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Io {
+    /// Steps per second that one action row stands for.
+    pub rate_hz: f64,
+    /// One per action dimension, in the network's order.
+    pub actions: Vec<ActionDim>,
+    /// One per state dimension, in the network's order; empty where the policy takes no state.
+    #[serde(default)]
+    pub state: Vec<StateDim>,
+}
+
+/// The YAML file `--io` takes; the same fields as [`Io`].
+pub struct IoFile;
+
+impl IoFile {
+    /// Reads an IO file's text; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// Not YAML, unknown or missing fields, or a dimension whose fields contradict its kind.
+    pub fn parse(text: &str, origin: &str) -> Result<Io, BundleError> {
+        let io: Io = serde_saphyr::from_str(text)
+            .map_err(|e| BundleError::Io { origin: origin.to_owned(), reason: e.to_string() })?;
+        io.check(origin)?;
+        Ok(io)
+    }
+}
+
+impl Io {
+    /// Checks names and numbers.
+    ///
+    /// # Errors
+    /// Rate or scale that is not a positive number, or a name used twice.
+    pub fn check(&self, origin: &str) -> Result<(), BundleError> {
+        let fail = |reason: String| Err(BundleError::Io { origin: origin.to_owned(), reason });
+        if !(self.rate_hz.is_finite() && self.rate_hz > 0.0) {
+            return fail(format!("`rate_hz` is {}, it must be a positive number", self.rate_hz));
+        }
+        for (what, names) in [
+            ("action", self.actions.iter().map(|d| d.name.as_str()).collect::<Vec<_>>()),
+            ("state", self.state.iter().map(|d| d.name.as_str()).collect()),
+        ] {
+            let mut seen = std::collections::BTreeSet::new();
+            if let Some(twice) = names.iter().find(|name| !seen.insert(**name)) {
+                return fail(format!("{what} dimension `{twice}` is named twice"));
+            }
+        }
+        for dim in &self.actions {
+            if let Some(delta) = dim.kind.delta()
+                && !(delta.scale.is_finite() && delta.scale != 0.0)
+            {
+                return fail(format!(
+                    "action `{}`: `scale` is {}, it must be a number other than 0",
+                    dim.name, delta.scale
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One action dimension.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawActionDim", into = "RawActionDim")]
+pub struct ActionDim {
+    /// Unique name; robot profiles refer to it.
+    pub name: String,
+    /// Unit of the un-normalised value.
+    pub unit: Unit,
+    /// What it moves and how.
+    pub kind: ActionKind,
+}
+
+/// What an action dimension moves and how.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ActionKind {
+    /// Absolute joint position.
+    JointPosition,
+    /// Change of a joint position.
+    JointDelta(Delta),
+    /// Change of the end effector's position along one axis.
+    EefDeltaPosition(Delta, EefFrame),
+    /// One component of the end effector's rotation change.
+    EefDeltaRotation(Delta, EefFrame, RotationConvention),
+    /// Absolute end-effector position along one axis.
+    EefPosition(EefFrame),
+    /// One component of the absolute end-effector rotation.
+    EefRotation(EefFrame, RotationConvention),
+    /// Gripper opening.
+    Gripper(GripperRule),
+}
+
+impl ActionKind {
+    /// The word for it in IO files and messages.
+    pub fn word(&self) -> &'static str {
+        match self {
+            ActionKind::JointPosition => "joint_position",
+            ActionKind::JointDelta(_) => "joint_delta",
+            ActionKind::EefDeltaPosition(..) => "eef_delta_position",
+            ActionKind::EefDeltaRotation(..) => "eef_delta_rotation",
+            ActionKind::EefPosition(_) => "eef_position",
+            ActionKind::EefRotation(..) => "eef_rotation",
+            ActionKind::Gripper(_) => "gripper",
+        }
+    }
+
+    /// Scale and reference, for the kinds that are changes.
+    pub fn delta(&self) -> Option<&Delta> {
+        match self {
+            ActionKind::JointDelta(d) | ActionKind::EefDeltaPosition(d, _) | ActionKind::EefDeltaRotation(d, ..) => {
+                Some(d)
+            }
+            ActionKind::JointPosition
+            | ActionKind::EefPosition(_)
+            | ActionKind::EefRotation(..)
+            | ActionKind::Gripper(_) => None,
+        }
+    }
+}
+
+/// How a change becomes a movement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Delta {
+    /// Robot units (m or rad) per unit of the action; a LIBERO action of 1.0 is 0.05 m, so its scale is 0.05.
+    pub scale: f64,
+    /// What the change is added to.
+    pub reference: Reference,
+}
+
+/// What a change is added to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reference {
+    /// The measured pose when the action is executed.
+    Measured,
+    /// The last command.
+    LastCommand,
+    /// The state of the observation that produced the chunk.
+    ChunkStart,
+}
+
+/// Frame that an end-effector quantity is expressed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EefFrame {
+    /// The robot's base.
+    Base,
+    /// The tool itself.
+    Tool,
+}
+
+/// How three or more numbers make a rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RotationConvention {
+    /// Axis times angle, rad.
+    AxisAngle,
+    /// Roll, pitch, yaw about fixed axes, rad.
+    EulerXyz,
+    /// Quaternion x, y, z, w.
+    QuaternionXyzw,
+    /// First two columns of the rotation matrix.
+    Rotation6d,
+}
+
+/// Which values of the un-normalised action mean open and closed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GripperRule {
+    /// Value of a fully open gripper.
+    pub open: f64,
+    /// Value of a fully closed gripper.
+    pub closed: f64,
+    /// Where given, values on the open side of it mean fully open, the others fully closed.
+    pub threshold: Option<f64>,
+}
+
+impl GripperRule {
+    /// Opening in [0, 1] (0 closed) that an action value means; values beyond open or closed are open or closed.
+    pub fn opening(&self, value: f64) -> f64 {
+        let share = |v: f64| (v - self.closed) / (self.open - self.closed);
+        match self.threshold {
+            Some(at) if share(value) > share(at) => 1.0,
+            Some(_) => 0.0,
+            None => share(value).clamp(0.0, 1.0),
+        }
+    }
+}
+
+/// Unit of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Metre.
+    M,
+    /// Radian.
+    Rad,
+    /// Degree.
+    Deg,
+    /// Metre per second.
+    MPerS,
+    /// Radian per second.
+    RadPerS,
+    /// A share without a unit, such as a gripper opening.
+    Normalized,
+    /// Input of a controller in [-1, 1]; the delta's scale says what 1 moves.
+    ControllerInput,
+}
+
+impl Unit {
+    /// The word for it in files and messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            Unit::M => "m",
+            Unit::Rad => "rad",
+            Unit::Deg => "deg",
+            Unit::MPerS => "m_per_s",
+            Unit::RadPerS => "rad_per_s",
+            Unit::Normalized => "normalized",
+            Unit::ControllerInput => "controller_input",
+        }
+    }
+}
+
+/// One state dimension.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateDim {
+    /// Unique name; robot profiles refer to it.
+    pub name: String,
+    /// Unit the policy was trained with.
+    pub unit: Unit,
+    /// What it measures.
+    pub source: StateSource,
+}
+
+/// What a state dimension measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateSource {
+    /// Position of a joint.
+    JointPosition,
+    /// Velocity of a joint.
+    JointVelocity,
+    /// End-effector position along one axis.
+    EefPosition,
+    /// One component of the end effector's rotation.
+    EefRotation,
+    /// Position of a gripper finger, or the gripper's opening.
+    Gripper,
+}
+
+/// The flat form that people write; which fields are wanted depends on `kind`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawActionDim {
+    name: String,
+    unit: Unit,
+    kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scale: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<Reference>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame: Option<EefFrame>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation: Option<RotationConvention>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<f64>,
+}
+
+impl RawActionDim {
+    fn bare(name: String, unit: Unit, kind: &str) -> Self {
+        let kind = kind.to_owned();
+        Self {
+            name,
+            unit,
+            kind,
+            scale: None,
+            reference: None,
+            frame: None,
+            rotation: None,
+            open: None,
+            closed: None,
+            threshold: None,
+        }
+    }
+
+    fn want<T>(&self, field: &str, value: Option<T>) -> Result<T, String> {
+        value.ok_or_else(|| format!("action `{}`: kind `{}` wants `{field}`", self.name, self.kind))
+    }
+
+    fn delta(&mut self) -> Result<Delta, String> {
+        let (scale, reference) = (self.scale.take(), self.reference.take());
+        Ok(Delta { scale: self.want("scale", scale)?, reference: self.want("reference", reference)? })
+    }
+
+    fn take_frame(&mut self) -> Result<EefFrame, String> {
+        let frame = self.frame.take();
+        self.want("frame", frame)
+    }
+
+    fn take_rotation(&mut self) -> Result<RotationConvention, String> {
+        let rotation = self.rotation.take();
+        self.want("rotation", rotation)
+    }
+
+    fn gripper(&mut self) -> Result<GripperRule, String> {
+        let (open, closed) = (self.open.take(), self.closed.take());
+        let rule = GripperRule {
+            open: self.want("open", open)?,
+            closed: self.want("closed", closed)?,
+            threshold: self.threshold.take(),
+        };
+        if rule.open == rule.closed || !rule.open.is_finite() || !rule.closed.is_finite() {
+            return Err(format!(
+                "action `{}`: `open` is {} and `closed` is {}, they must be two different numbers",
+                self.name, rule.open, rule.closed
+            ));
+        }
+        Ok(rule)
+    }
+
+    fn leftover(&self) -> Option<&'static str> {
+        [
+            ("scale", self.scale.is_some()),
+            ("reference", self.reference.is_some()),
+            ("frame", self.frame.is_some()),
+            ("rotation", self.rotation.is_some()),
+            ("open", self.open.is_some()),
+            ("closed", self.closed.is_some()),
+            ("threshold", self.threshold.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(field, present)| present.then_some(field))
+    }
+}
+
+impl TryFrom<RawActionDim> for ActionDim {
+    type Error = String;
+
+    fn try_from(mut raw: RawActionDim) -> Result<Self, String> {
+        let kind = match raw.kind.as_str() {
+            "joint_position" => ActionKind::JointPosition,
+            "joint_delta" => ActionKind::JointDelta(raw.delta()?),
+            "eef_delta_position" => ActionKind::EefDeltaPosition(raw.delta()?, raw.take_frame()?),
+            "eef_delta_rotation" => ActionKind::EefDeltaRotation(raw.delta()?, raw.take_frame()?, raw.take_rotation()?),
+            "eef_position" => ActionKind::EefPosition(raw.take_frame()?),
+            "eef_rotation" => ActionKind::EefRotation(raw.take_frame()?, raw.take_rotation()?),
+            "gripper" => ActionKind::Gripper(raw.gripper()?),
+            other => {
+                return Err(format!(
+                    "action `{}`: kind `{other}` is not one of joint_position, joint_delta, eef_delta_position, \
+                     eef_delta_rotation, eef_position, eef_rotation, gripper",
+                    raw.name
+                ));
+            }
+        };
+        if let Some(field) = raw.leftover() {
+            return Err(format!("action `{}`: kind `{}` takes no `{field}`", raw.name, raw.kind));
+        }
+        Ok(ActionDim { name: raw.name, unit: raw.unit, kind })
+    }
+}
+
+impl From<ActionDim> for RawActionDim {
+    fn from(dim: ActionDim) -> Self {
+        let mut raw = RawActionDim::bare(dim.name, dim.unit, dim.kind.word());
+        if let Some(delta) = dim.kind.delta() {
+            raw.scale = Some(delta.scale);
+            raw.reference = Some(delta.reference);
+        }
+        match dim.kind {
+            ActionKind::JointPosition | ActionKind::JointDelta(_) => {}
+            ActionKind::EefDeltaPosition(_, frame) | ActionKind::EefPosition(frame) => raw.frame = Some(frame),
+            ActionKind::EefDeltaRotation(_, frame, rotation) | ActionKind::EefRotation(frame, rotation) => {
+                raw.frame = Some(frame);
+                raw.rotation = Some(rotation);
+            }
+            ActionKind::Gripper(rule) => {
+                raw.open = Some(rule.open);
+                raw.closed = Some(rule.closed);
+                raw.threshold = rule.threshold;
+            }
+        }
+        raw
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIBERO_X: &str = "rate_hz: 20\nactions:\n- {name: eef_x, unit: controller_input, kind: eef_delta_position, scale: 0.05, frame: base, reference: measured}\n";
+
+    #[test]
+    fn a_delta_keeps_its_scale_frame_and_reference() {
+        let io = IoFile::parse(LIBERO_X, "io.yaml").unwrap();
+        let want = ActionKind::EefDeltaPosition(Delta { scale: 0.05, reference: Reference::Measured }, EefFrame::Base);
+        assert_eq!(io.actions[0].kind, want);
+        let json = serde_json::to_string(&io).unwrap();
+        assert_eq!(serde_json::from_str::<Io>(&json).unwrap(), io);
+    }
+
+    #[test]
+    fn a_missing_scale_is_named() {
+        let text = LIBERO_X.replace("scale: 0.05, ", "");
+        let err = IoFile::parse(&text, "io.yaml").unwrap_err().to_string();
+        assert!(err.contains("action `eef_x`: kind `eef_delta_position` wants `scale`"), "{err}");
+    }
+
+    #[test]
+    fn a_field_that_the_kind_does_not_take_is_refused() {
+        let text = "rate_hz: 20\nactions:\n- {name: j1, unit: rad, kind: joint_position, scale: 2.0}\n";
+        let err = IoFile::parse(text, "io.yaml").unwrap_err().to_string();
+        assert!(err.contains("action `j1`: kind `joint_position` takes no `scale`"), "{err}");
+    }
+
+    #[test]
+    fn an_unknown_kind_lists_the_known_ones() {
+        let text = "rate_hz: 20\nactions:\n- {name: j1, unit: rad, kind: torque}\n";
+        let err = IoFile::parse(text, "io.yaml").unwrap_err().to_string();
+        assert!(err.contains("kind `torque` is not one of joint_position, joint_delta"), "{err}");
+    }
+
+    #[test]
+    fn a_name_used_twice_is_refused() {
+        let text = "rate_hz: 20\nactions:\n- {name: j1, unit: rad, kind: joint_position}\n- {name: j1, unit: rad, kind: joint_position}\n";
+        let err = IoFile::parse(text, "io.yaml").unwrap_err().to_string();
+        assert_eq!(err, "io.yaml: action dimension `j1` is named twice");
+    }
+
+    #[test]
+    fn a_gripper_value_past_its_threshold_means_open_whatever_the_direction() {
+        let libero = GripperRule { open: 1.0, closed: 0.0, threshold: Some(0.5) };
+        assert_eq!([0.7, 0.2].map(|v| libero.opening(v)), [1.0, 0.0]);
+        let inverted = GripperRule { open: -1.0, closed: 1.0, threshold: Some(0.25) };
+        assert_eq!([0.2, 0.3].map(|v| inverted.opening(v)), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn a_gripper_without_threshold_is_proportional_and_clamped() {
+        let finger = GripperRule { open: 0.04, closed: 0.0, threshold: None };
+        assert_eq!([0.01, 0.05, -0.1].map(|v| finger.opening(v)), [0.25, 1.0, 0.0]);
+    }
+}
