@@ -1,1 +1,8 @@
-//! stub
+//! Runs Vision-Language-Action policies on robots.
+//!
+//! The engine knows time and no tensors. Inference knows tensors and no time. Drivers own clocks, threads and I/O.
+//! ARCHITECTURE.md has the picture; `tests/layers.rs` keeps it true.
+
+pub mod tensor;
+pub mod time;
+pub mod types;

@@ -135,7 +135,7 @@ fn text_steps(at: &str, steps: &[TextStep], found: &mut Vec<String>) {
 
 /// Walks the plan: every tensor made once, before it is used, with one type and shape, no staler than its users say.
 fn plan(manifest: &Manifest, found: &mut Vec<String>) {
-    let mut made: BTreeMap<&str, (Cadence, Option<&TensorSpec>)> = BTreeMap::new();
+    let mut made = Made::new();
     for input in &manifest.inputs {
         let cadence = match input.source {
             Source::Task { .. } | Source::Constant { .. } => Cadence::Instruction,
@@ -177,6 +177,13 @@ fn plan(manifest: &Manifest, found: &mut Vec<String>) {
             }
         }
     }
+    result(manifest, &made, found);
+}
+
+type Made<'a> = BTreeMap<&'a str, (Cadence, Option<&'a TensorSpec>)>;
+
+/// The plan must make the action tensor, as wide and long as `actions` says, and the kept-token mask if one is named.
+fn result(manifest: &Manifest, made: &Made, found: &mut Vec<String>) {
     let actions = &manifest.actions;
     let want = [Dim::Fixed(actions.chunk_size as u64), Dim::Fixed(actions.action_dim as u64)];
     match made.get(actions.tensor.as_str()) {

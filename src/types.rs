@@ -1,0 +1,159 @@
+//! The values that flow from the robot to the policy and back. No decisions here.
+//!
+//! One word per stage: [`Sample`] -> [`Observation`] -> tensors -> [`Chunk<Normalized>`] -> [`Chunk<Robot>`]
+//! -> action -> `SafeCommand` (which only `safety` can build).
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::time::{Span, Stamp};
+
+/// One message of one stream, as it arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// When it was true: the message's header stamp.
+    pub stamp: Stamp,
+    /// When it reached us.
+    pub received: Stamp,
+    /// What it says.
+    pub value: Value,
+}
+
+/// Content of a sample.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A picture of the camera with this index in the deployment's list.
+    Frame {
+        /// Index into the deployment's cameras.
+        camera: usize,
+        /// The picture.
+        frame: Arc<Frame>,
+    },
+    /// Joint positions by name.
+    Joints(JointSample),
+    /// What the robot is asked to do.
+    Instruction(Arc<str>),
+}
+
+/// One picture as the camera sent it, not decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Frame id of the message's header.
+    pub frame_id: String,
+    /// How to read `data`.
+    pub encoding: Encoding,
+    /// Pixels per row; 0 where the file inside `data` says it.
+    pub width: u32,
+    /// Rows; 0 where the file inside `data` says it.
+    pub height: u32,
+    /// Bytes per row, padding included; 0 where the file inside `data` says it.
+    pub step: u32,
+    /// Pixels or file bytes.
+    pub data: Arc<[u8]>,
+}
+
+/// How to read a frame's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Three bytes per pixel: red, green, blue.
+    Rgb8,
+    /// Three bytes per pixel: blue, green, red.
+    Bgr8,
+    /// A JPEG file.
+    Jpeg,
+    /// A PNG file.
+    Png,
+}
+
+/// Joint positions by name, rad or m as the robot reports them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JointSample {
+    /// Joint names, unique.
+    pub names: Vec<String>,
+    /// One per name.
+    pub positions: Vec<f64>,
+}
+
+/// Everything the policy needs for one inference, all of it fresh. Built by `sync` only when nothing is missing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// Stamp of the anchor camera's frame: the time that step 0 of the chunk belongs to.
+    pub stamp: Stamp,
+    /// Frame id of the anchor camera.
+    pub frame_id: String,
+    /// One per camera, in the manifest's order.
+    pub frames: Vec<Arc<Frame>>,
+    /// The state vector in the manifest's order and units; `None` where the policy takes none.
+    pub state: Option<Vec<f64>>,
+    /// The instruction.
+    pub task: Arc<str>,
+}
+
+/// Unit of a chunk straight from the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Normalized {}
+
+/// Unit of a chunk in the data set's units, as the manifest's `io` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Robot {}
+
+/// The actions of one inference: `[chunk_size, action_dim]`, row-major, in `Unit`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunk<Unit> {
+    actions: Vec<f64>,
+    action_dim: usize,
+    unit: PhantomData<Unit>,
+}
+
+impl<Unit> Chunk<Unit> {
+    /// A chunk from row-major values; `None` where they do not fill whole rows or there is no row.
+    pub fn new(actions: Vec<f64>, action_dim: usize) -> Option<Self> {
+        let fits = action_dim > 0 && !actions.is_empty() && actions.len().is_multiple_of(action_dim);
+        fits.then_some(Self { actions, action_dim, unit: PhantomData })
+    }
+
+    /// Steps.
+    pub fn chunk_size(&self) -> usize {
+        self.actions.len() / self.action_dim
+    }
+
+    /// Values per step.
+    pub fn action_dim(&self) -> usize {
+        self.action_dim
+    }
+
+    /// All values, row-major.
+    pub fn values(&self) -> &[f64] {
+        &self.actions
+    }
+
+    /// The steps in order.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> {
+        self.actions.chunks_exact(self.action_dim)
+    }
+}
+
+/// What an inference came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inferred {
+    /// The actions in the data set's units.
+    pub chunk: Chunk<Robot>,
+    /// Picture tokens that survived pruning; 0 where the policy does not prune.
+    pub kept_tokens: u32,
+    /// Time from the start of the inference to its result.
+    pub inference_delay: Span,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_that_does_not_fill_its_last_row_is_no_chunk() {
+        assert_eq!(Chunk::<Robot>::new(vec![1.0, 2.0, 3.0], 2), None);
+        assert_eq!(Chunk::<Robot>::new(vec![], 2), None);
+        let chunk = Chunk::<Robot>::new(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2).unwrap();
+        assert_eq!(chunk.chunk_size(), 3);
+        assert_eq!(chunk.rows().nth(2), Some(&[5.0, 6.0][..]));
+    }
+}
