@@ -1,1 +1,3 @@
-//! stub
+//! Turns a training checkpoint into a bundle of ONNX graphs, without Python.
+
+pub mod checkpoint;

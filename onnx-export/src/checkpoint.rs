@@ -1,0 +1,15 @@
+//! Reads training checkpoints as data: tensors by mmap, JSON files, statistics.
+//!
+//! Reads name the shape they want, and [`Weights::finish`] fails on a tensor that nobody asked for.
+
+mod error;
+mod files;
+mod mapped;
+mod safetensors;
+mod weight;
+mod weights;
+
+pub use error::CheckpointError;
+pub use files::{component, read_json};
+pub use weight::{FloatType, Weight};
+pub use weights::{Scope, Weights};
