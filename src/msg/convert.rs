@@ -1,0 +1,177 @@
+//! From messages to the runtime's values and back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{CompressedImage, Duration, Header, Image, JointState, Time};
+use crate::time::{Span, Stamp};
+use crate::types::{Encoding, Frame, JointSample};
+
+const SUPPORTED_ENCODINGS: &str = "rgb8, bgr8";
+const SUPPORTED_FORMATS: &str = "jpeg, png";
+const BYTES_PER_PIXEL: u64 = 3;
+
+/// Why a picture cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// Pixels that we cannot read.
+    #[error("image encoding `{got}` is not supported; supported are {SUPPORTED_ENCODINGS}")]
+    Encoding {
+        /// What the message says.
+        got: String,
+    },
+    /// A file that we cannot read.
+    #[error("compressed image format `{got}` is not supported; supported are {SUPPORTED_FORMATS}")]
+    Format {
+        /// What the message says.
+        got: String,
+    },
+    /// No pixels.
+    #[error("image of {width} x {height} pixels has no pixel")]
+    Empty {
+        /// Pixels per row.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// Rows shorter than their pixels.
+    #[error("image step is {step} bytes, {width} pixels of {encoding} need {need}")]
+    Step {
+        /// Bytes per row.
+        step: u32,
+        /// Pixels per row.
+        width: u32,
+        /// Channels.
+        encoding: String,
+        /// Bytes that a row needs.
+        need: u64,
+    },
+    /// Fewer bytes than the size says.
+    #[error("image data has {got} bytes, {height} rows of {step} bytes need {need}")]
+    Data {
+        /// Bytes in the message.
+        got: usize,
+        /// Rows.
+        height: u32,
+        /// Bytes per row.
+        step: u32,
+        /// Bytes that the size needs.
+        need: u64,
+    },
+    /// A compressed image without a file.
+    #[error("compressed image has no data")]
+    NoFile,
+}
+
+/// Why a joint state cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JointsError {
+    /// Lists of different lengths.
+    #[error("joint state has {names} names and {positions} positions")]
+    Lengths {
+        /// Number of names.
+        names: usize,
+        /// Number of positions.
+        positions: usize,
+    },
+    /// One name twice.
+    #[error("joint state names `{name}` twice")]
+    Twice {
+        /// The name.
+        name: String,
+    },
+}
+
+impl Image<'_> {
+    /// The picture; its bytes are copied once, without bytes behind the last row.
+    pub fn to_frame(&self) -> Result<Frame, FrameError> {
+        let encoding = match self.encoding.as_str() {
+            "rgb8" => Encoding::Rgb8,
+            "bgr8" => Encoding::Bgr8,
+            _ => return Err(FrameError::Encoding { got: self.encoding.clone() }),
+        };
+        let &Self { width, height, step, .. } = self;
+        if width == 0 || height == 0 {
+            return Err(FrameError::Empty { width, height });
+        }
+        let row = u64::from(width) * BYTES_PER_PIXEL;
+        if u64::from(step) < row {
+            return Err(FrameError::Step { step, width, encoding: self.encoding.clone(), need: row });
+        }
+        let need = u64::from(height) * u64::from(step);
+        let data = usize::try_from(need).ok().and_then(|need| self.data.get(..need));
+        let data = data.ok_or(FrameError::Data { got: self.data.len(), height, step, need })?;
+        Ok(Frame { frame_id: self.header.frame_id.clone(), encoding, width, height, step, data: Arc::from(data) })
+    }
+}
+
+impl CompressedImage<'_> {
+    /// The picture; its file is copied once and not opened.
+    pub fn to_frame(&self) -> Result<Frame, FrameError> {
+        let unsupported = || FrameError::Format { got: self.format.clone() };
+        let encoding = file_encoding(&self.format).ok_or_else(unsupported)?;
+        if self.data.is_empty() {
+            return Err(FrameError::NoFile);
+        }
+        let frame_id = self.header.frame_id.clone();
+        Ok(Frame { frame_id, encoding, width: 0, height: 0, step: 0, data: Arc::from(self.data) })
+    }
+}
+
+/// What `format` promises: a plain name, or image_transport's `bgr8; jpeg compressed bgr8`.
+/// `16UC1; compressedDepth png` has a header of its own in front of the file and is no picture for us.
+fn file_encoding(format: &str) -> Option<Encoding> {
+    let kind = format.rsplit_once(';').map_or(format, |(_, kind)| kind);
+    match kind.split_ascii_whitespace().next()?.to_ascii_lowercase().as_str() {
+        "jpeg" | "jpg" => Some(Encoding::Jpeg),
+        "png" => Some(Encoding::Png),
+        _ => None,
+    }
+}
+
+impl JointState {
+    /// Positions by name.
+    pub fn to_joints(&self) -> Result<JointSample, JointsError> {
+        if self.name.len() != self.position.len() {
+            return Err(JointsError::Lengths { names: self.name.len(), positions: self.position.len() });
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(name) = self.name.iter().find(|name| !seen.insert(name.as_str())) {
+            return Err(JointsError::Twice { name: name.clone() });
+        }
+        Ok(JointSample { names: self.name.clone(), positions: self.position.clone() })
+    }
+}
+
+impl Header {
+    /// A header of this time and frame.
+    pub fn new(stamp: Stamp, frame_id: impl Into<String>) -> Self {
+        Self { stamp: stamp.into(), frame_id: frame_id.into() }
+    }
+}
+
+impl From<Stamp> for Time {
+    fn from(stamp: Stamp) -> Self {
+        let (sec, nanosec) = stamp.to_ros();
+        Self { sec, nanosec }
+    }
+}
+
+impl From<Time> for Stamp {
+    fn from(time: Time) -> Self {
+        Stamp::from_ros(time.sec, time.nanosec)
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        let (sec, nanosec) = Stamp::from_nanos(span.nanos()).to_ros();
+        Self { sec, nanosec }
+    }
+}
+
+impl From<Duration> for Span {
+    fn from(duration: Duration) -> Self {
+        Span::from_nanos(Stamp::from_ros(duration.sec, duration.nanosec).nanos())
+    }
+}
