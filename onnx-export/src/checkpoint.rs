@@ -6,6 +6,7 @@ mod error;
 mod files;
 mod mapped;
 mod safetensors;
+mod transposed;
 mod weight;
 mod weights;
 

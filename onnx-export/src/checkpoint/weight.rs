@@ -135,7 +135,7 @@ fn advance(index: &mut [u64], shape: &[u64]) {
     }
 }
 
-fn decode(piece: &[u8], dtype: FloatType, mut take: impl FnMut(f32)) {
+pub(super) fn decode(piece: &[u8], dtype: FloatType, mut take: impl FnMut(f32)) {
     match dtype {
         FloatType::F64 => piece.as_chunks().0.iter().for_each(|b| take(f64::from_le_bytes(*b) as f32)),
         FloatType::F32 => piece.as_chunks().0.iter().for_each(|b| take(f32::from_le_bytes(*b))),
