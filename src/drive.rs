@@ -1,0 +1,3 @@
+//! Drivers: the only code that reads a clock, waits, spawns threads or speaks ROS.
+
+pub mod ros_args;
