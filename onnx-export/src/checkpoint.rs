@@ -6,6 +6,7 @@ mod error;
 mod files;
 mod mapped;
 mod safetensors;
+mod torch;
 mod transposed;
 mod weight;
 mod weights;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::files::read_json;
 use super::mapped::Mapped;
-use super::{CheckpointError, FloatType, Weight, safetensors};
+use super::{CheckpointError, FloatType, Weight, safetensors, torch};
 
 const INDEX: &str = "model.safetensors.index.json";
 const SINGLE: &str = "model.safetensors";
@@ -88,6 +88,20 @@ impl Weights {
             (false, true) => Self::open_files(dir, vec![dir.join(SINGLE)]),
             (false, false) => Self::open_files(dir, vec![only_safetensors(dir)?]),
         }
+    }
+
+    /// The tensors of a torch `.pt` state dict; where every name starts with `module.`, that prefix is left out.
+    ///
+    /// # Errors
+    /// A file that is no zip archive of a state dict, that names anything but tensors and dicts, or whose tensors do
+    /// not lie in its storages.
+    pub fn open_torch(path: &Path) -> Result<Self, CheckpointError> {
+        let mut weights =
+            Self { origin: path.to_owned(), sources: vec![path.to_owned()], files: vec![], tensors: BTreeMap::new() };
+        let file = Mapped::open(path, "torch file")?;
+        let described = torch::describe(file.bytes(), path)?;
+        weights.add(file, described)?;
+        Ok(weights)
     }
 
     fn open_shards(dir: &Path) -> Result<Self, CheckpointError> {
