@@ -2,16 +2,20 @@
 //!
 //! Reads name the shape they want, and [`Weights::finish`] fails on a tensor that nobody asked for.
 
+mod digest;
 mod error;
 mod files;
 mod mapped;
 mod safetensors;
+mod statistics;
 mod torch;
 mod transposed;
 mod weight;
 mod weights;
 
+pub use digest::identity;
 pub use error::CheckpointError;
 pub use files::{component, read_json};
+pub use statistics::{Bounds, Norm, Statistics, StatisticsSource};
 pub use weight::{FloatType, Weight};
 pub use weights::{Scope, Weights};
