@@ -5,6 +5,7 @@
 
 pub mod drive;
 pub mod msg;
+pub mod policy;
 pub mod tensor;
 pub mod time;
 pub mod types;

@@ -1,0 +1,169 @@
+//! Why a policy cannot be loaded or run.
+
+use std::path::PathBuf;
+
+use super::library::OLDEST_MINOR;
+
+/// Why a policy cannot be loaded or run.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// ONNX Runtime itself is missing or unfit.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// A provider of another name than those this build knows.
+    #[error("provider `{0}` is unknown, wanted cpu, cuda or tensorrt")]
+    UnknownProvider(String),
+    /// An option that the provider has not.
+    #[error("provider `{provider}` has no option `{key}`, it has {known}")]
+    UnknownOption {
+        /// Provider name.
+        provider: &'static str,
+        /// Option that was given.
+        key: String,
+        /// Options there are.
+        known: String,
+    },
+    /// An option whose value is not of its type.
+    #[error("provider `{provider}` option `{key}`: got `{got}`, wanted {wanted}")]
+    OptionValue {
+        /// Provider name.
+        provider: &'static str,
+        /// Option name.
+        key: String,
+        /// Text that was given.
+        got: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// The provider is not there; nothing falls back to another one.
+    #[error("provider `{provider}`: {reason}")]
+    Provider {
+        /// Provider name.
+        provider: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// ONNX Runtime put nodes on the CPU although another provider was asked for.
+    #[error("provider `{provider}`, graph `{graph}`: nodes that would run on the CPU: {nodes}")]
+    FellBack {
+        /// Provider name.
+        provider: &'static str,
+        /// Graph name.
+        graph: String,
+        /// `name (operator)` of the nodes.
+        nodes: String,
+    },
+    /// ONNX Runtime refuses a graph.
+    #[error("graph `{graph}`: {reason}: {path}")]
+    Load {
+        /// Graph name.
+        graph: String,
+        /// ONNX Runtime's words.
+        reason: String,
+        /// The graph's file.
+        path: PathBuf,
+    },
+    /// A graph's file is not what the manifest says.
+    #[error("graph `{graph}` {side} `{name}`: the file has {got}, the manifest says {wanted}")]
+    Border {
+        /// Graph name.
+        graph: String,
+        /// Input or output.
+        side: Side,
+        /// Tensor name.
+        name: String,
+        /// Type and shape in the file.
+        got: String,
+        /// Type and shape in the manifest.
+        wanted: String,
+    },
+    /// A tensor does not fit the graph.
+    #[error("graph `{graph}` {side} `{name}`: got {got}, the manifest wants {wanted}")]
+    Tensor {
+        /// Graph name.
+        graph: String,
+        /// Input or output.
+        side: Side,
+        /// Tensor name.
+        name: String,
+        /// Type or shape of the tensor.
+        got: String,
+        /// Type or shape in the manifest.
+        wanted: String,
+    },
+    /// The caller did not supply a tensor.
+    #[error("graph `{graph}` input `{name}`: no tensor of this name was given")]
+    MissingInput {
+        /// Graph name.
+        graph: String,
+        /// Tensor name.
+        name: String,
+    },
+    /// A tensor cannot be handed to ONNX Runtime or read back.
+    #[error("tensor `{name}`: {reason}")]
+    Value {
+        /// Tensor name.
+        name: String,
+        /// ONNX Runtime's words.
+        reason: String,
+    },
+    /// ONNX Runtime failed while it ran a graph.
+    #[error("graph `{graph}`: run failed: {reason}")]
+    Run {
+        /// Graph name.
+        graph: String,
+        /// ONNX Runtime's words.
+        reason: String,
+    },
+}
+
+/// A side of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Side {
+    Input,
+    Output,
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Side::Input => "input",
+            Side::Output => "output",
+        })
+    }
+}
+
+/// Why the ONNX Runtime library cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LibraryError {
+    /// It is nowhere.
+    #[error("ONNX Runtime was not found; run scripts/setup or set ORT_DYLIB_PATH; looked at {}", list(.looked_at))]
+    Missing {
+        /// Every place that was tried.
+        looked_at: Vec<PathBuf>,
+    },
+    /// It is there and cannot be loaded.
+    #[error("ONNX Runtime cannot be loaded ({reason}); run scripts/setup or set ORT_DYLIB_PATH: {path}")]
+    Unusable {
+        /// The loader's words.
+        reason: String,
+        /// The library.
+        path: PathBuf,
+    },
+    /// Its operators are too old for our graphs.
+    #[error(
+        "ONNX Runtime is {version}, the graphs need 1.{OLDEST_MINOR} or later; \
+         run scripts/setup or set ORT_DYLIB_PATH: {path}"
+    )]
+    TooOld {
+        /// Version of the library.
+        version: String,
+        /// The library.
+        path: PathBuf,
+    },
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
