@@ -1,3 +1,4 @@
 //! Drivers: the only code that reads a clock, waits, spawns threads or speaks ROS.
 
+pub mod ros;
 pub mod ros_args;

@@ -11,7 +11,7 @@ pub enum ParamValue {
     /// `true`, `yes`, `on`, ...
     Bool(bool),
     /// A whole number.
-    Integer(i64),
+    Int(i64),
     /// A number with a point, an exponent, or without end.
     Double(f64),
     /// Everything else, and everything in quotes.
@@ -19,7 +19,7 @@ pub enum ParamValue {
     /// Only booleans.
     BoolArray(Vec<bool>),
     /// Only whole numbers.
-    IntegerArray(Vec<i64>),
+    IntArray(Vec<i64>),
     /// Only doubles.
     DoubleArray(Vec<f64>),
     /// Only strings.
@@ -169,7 +169,7 @@ impl Located {
         match self.yaml {
             Yaml::Scalar(scalar) => Ok(match scalar {
                 Scalar::Bool(value) => ParamValue::Bool(value),
-                Scalar::Integer(value) => ParamValue::Integer(value),
+                Scalar::Integer(value) => ParamValue::Int(value),
                 Scalar::Double(value) => ParamValue::Double(value),
                 Scalar::String(value) => ParamValue::String(value),
             }),
@@ -192,7 +192,7 @@ fn array(line: usize, items: Vec<Located>) -> Result<ParamValue, ParamsError> {
     }
     match items.first().map(|item| &item.yaml) {
         Some(Yaml::Scalar(Scalar::Bool(_))) => all!(Bool, BoolArray, "a boolean"),
-        Some(Yaml::Scalar(Scalar::Integer(_))) => all!(Integer, IntegerArray, "a whole number"),
+        Some(Yaml::Scalar(Scalar::Integer(_))) => all!(Integer, IntArray, "a whole number"),
         Some(Yaml::Scalar(Scalar::Double(_))) => all!(Double, DoubleArray, "a double"),
         Some(Yaml::Scalar(Scalar::String(_))) => all!(String, StringArray, "a string"),
         Some(Yaml::Sequence(_) | Yaml::Map(_)) => {

@@ -78,7 +78,7 @@ fn the_arguments_of_launch_are_understood() {
 fn a_section_ends_at_two_dashes() {
     let args = parse(&["a", "--ros-args", "-p", "n:=3", "--", "b", "-r", "--ros-args", "-r", "__ns:=/x"]).unwrap();
     assert_eq!(args.rest(), ["a", "b", "-r"]);
-    assert_eq!(args.parameters()["n"], ParamValue::Integer(3));
+    assert_eq!(args.parameters()["n"], ParamValue::Int(3));
     assert_eq!(args.namespace(), "/x");
 }
 
@@ -179,8 +179,8 @@ fn plain_scalars_have_the_types_of_rcl() {
         assert_eq!(value(yes), ParamValue::Bool(true), "{yes}");
     }
     assert_eq!((value("off"), value("N")), (ParamValue::Bool(false), ParamValue::Bool(false)));
-    assert_eq!((value("0x1f"), value("-010")), (ParamValue::Integer(31), ParamValue::Integer(-8)));
-    assert_eq!((value("+5"), value("0")), (ParamValue::Integer(5), ParamValue::Integer(0)));
+    assert_eq!((value("0x1f"), value("-010")), (ParamValue::Int(31), ParamValue::Int(-8)));
+    assert_eq!((value("+5"), value("0")), (ParamValue::Int(5), ParamValue::Int(0)));
     assert_eq!((value("1e3"), value("-.5")), (ParamValue::Double(1000.0), ParamValue::Double(-0.5)));
     assert_eq!((value("08"), value("-.inf")), (ParamValue::Double(8.0), ParamValue::Double(f64::NEG_INFINITY)));
     assert!(matches!(value(".nan"), ParamValue::Double(nan) if nan.is_nan()));
@@ -192,7 +192,7 @@ fn plain_scalars_have_the_types_of_rcl() {
 
 #[test]
 fn lists_hold_one_type() {
-    assert_eq!(value("[1, 0x2]"), ParamValue::IntegerArray(vec![1, 2]));
+    assert_eq!(value("[1, 0x2]"), ParamValue::IntArray(vec![1, 2]));
     assert_eq!(value("[1.0, .inf]"), ParamValue::DoubleArray(vec![1.0, f64::INFINITY]));
     assert_eq!(value("[yes, off]"), ParamValue::BoolArray(vec![true, false]));
     assert_eq!(value("['1', b]"), ParamValue::StringArray(vec!["1".to_owned(), "b".to_owned()]));
@@ -212,7 +212,7 @@ fn node_keys_match_as_in_rclcpp() {
         )
         .unwrap();
     let named = |node: &str| -> Vec<(String, ParamValue)> { rules.of_node(node).into_iter().collect() };
-    let integer = |name: &str, value| (name.to_owned(), ParamValue::Integer(value));
+    let integer = |name: &str, value| (name.to_owned(), ParamValue::Int(value));
     assert_eq!(
         named("/arm/vla_node"),
         [integer("a", 1), integer("b", 2), integer("c", 3), ("deep.er".to_owned(), text("x"))]
@@ -228,11 +228,11 @@ fn node_keys_apply_in_the_order_of_their_first_appearance() {
     let for_both = file("/**:\n  ros__parameters: {b: 0}\n/vla_node:\n  ros__parameters: {a: 2}\n");
     let a = |args: &[&str]| parse(args).unwrap().parameters()["a"].clone();
     let (for_node, for_both) = (for_node.path().to_str().unwrap(), for_both.path().to_str().unwrap());
-    assert_eq!(a(&["--ros-args", "--params-file", for_node, "-p", "a:=1"]), ParamValue::Integer(1));
-    assert_eq!(a(&["--ros-args", "-p", "a:=1", "--params-file", for_node]), ParamValue::Integer(2));
+    assert_eq!(a(&["--ros-args", "--params-file", for_node, "-p", "a:=1"]), ParamValue::Int(1));
+    assert_eq!(a(&["--ros-args", "-p", "a:=1", "--params-file", for_node]), ParamValue::Int(2));
     // `-p` belongs to the key `/**`, which this file mentions before the node.
-    assert_eq!(a(&["--ros-args", "--params-file", for_both, "-p", "a:=1"]), ParamValue::Integer(2));
-    assert_eq!(a(&["--ros-args", "--params-file", for_both, "-p", "vla_node:a:=1"]), ParamValue::Integer(1));
+    assert_eq!(a(&["--ros-args", "--params-file", for_both, "-p", "a:=1"]), ParamValue::Int(2));
+    assert_eq!(a(&["--ros-args", "--params-file", for_both, "-p", "vla_node:a:=1"]), ParamValue::Int(1));
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! ROS 2 as the node needs it: a few typed subscriptions and publishers by absolute topic name.
+//!
+//! [`Transport`] is ours; `dds` implements it and is the only file that names the middleware.
+
+mod dds;
+mod settings;
+
+use serde::Serialize;
+
+pub use dds::{Dds, DdsSession};
+pub use settings::{DdsSettings, Network, SettingsError, largest_receive_buffer};
+
+use crate::msg::{FrameError, JointsError, Message};
+use crate::time::Stamp;
+use crate::types::{Frame, JointSample};
+
+/// A value with the stamp of its message's header.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stamped<T> {
+    /// When it was true.
+    pub stamp: Stamp,
+    /// What was true.
+    pub value: T,
+}
+
+/// Where the messages of a subscription go. Runs on the middleware's thread: it must not wait.
+pub type Sink<T> = Box<dyn FnMut(Result<T, InputError>) + Send>;
+
+/// A message that arrived and cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// A picture that we cannot read.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A joint state that contradicts itself.
+    #[error(transparent)]
+    Joints(#[from] JointsError),
+    /// Bytes that are not the message that the topic promises.
+    #[error("{0}")]
+    Bytes(String),
+}
+
+/// Why the middleware refused.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// No node.
+    #[error("cannot join DDS domain {domain} as `{node}`: {reason}")]
+    Join {
+        /// ROS_DOMAIN_ID.
+        domain: u16,
+        /// The node's absolute name.
+        node: String,
+        /// In the middleware's words.
+        reason: String,
+    },
+    /// No subscription or publisher.
+    #[error("cannot {action} `{topic}`: {reason}")]
+    Endpoint {
+        /// `subscribe to` or `publish`.
+        action: &'static str,
+        /// Absolute topic name.
+        topic: String,
+        /// In the middleware's words.
+        reason: String,
+    },
+    /// No thread.
+    #[error("cannot start the ROS thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A message that did not leave.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot publish on `{topic}`: {reason}")]
+pub struct PublishError {
+    /// Absolute topic name.
+    pub topic: String,
+    /// In the middleware's words.
+    pub reason: String,
+}
+
+/// Sends messages of one type on one topic, and never waits for a slow reader.
+pub trait Publish<M>: Send {
+    /// Sends `message`, or says why it did not leave.
+    fn publish(&self, message: M) -> Result<(), PublishError>;
+}
+
+/// A node in the making: endpoints are made first, then messages flow from `start` until the session is dropped.
+pub trait Transport {
+    /// Messages flow while it lives.
+    type Session;
+
+    /// `sensor_msgs/Image`, best effort, the newest only.
+    fn subscribe_image(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError>;
+
+    /// `sensor_msgs/CompressedImage`, best effort, the newest only.
+    fn subscribe_compressed_image(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError>;
+
+    /// `sensor_msgs/JointState`, best effort.
+    fn subscribe_joints(&mut self, topic: &str, sink: Sink<Stamped<JointSample>>) -> Result<(), TransportError>;
+
+    /// `std_msgs/String`, reliable, with the last one from before we came where its publisher keeps it.
+    fn subscribe_text(&mut self, topic: &str, sink: Sink<String>) -> Result<(), TransportError>;
+
+    /// Any message, reliable, the newest only.
+    fn publisher<M: Message + Serialize + Send + 'static>(
+        &mut self,
+        topic: &str,
+    ) -> Result<Box<dyn Publish<M>>, TransportError>;
+
+    /// Lets messages flow.
+    fn start(self) -> Result<Self::Session, TransportError>;
+}

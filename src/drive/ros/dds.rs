@@ -1,0 +1,315 @@
+//! [`Transport`] over DDS with `ros2-client`; the only file that names it.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::net::Ipv4Addr;
+use std::pin::{Pin, pin};
+use std::thread::JoinHandle;
+
+use ros2_client::dds::rustdds::{DomainParticipantBuilder, Topic, TopicKind};
+use ros2_client::dds::{Node, Subscription};
+use ros2_client::qos::{Durability, History, WhenFull};
+use ros2_client::ros2::{QosPolicies, QosPolicyBuilder, policy};
+use ros2_client::{Context, Gid, MessageInfo, NodeName, NodeOptions, QosProfile, ReadError};
+use serde::de::DeserializeSeed;
+use serde::{Deserialize, Deserializer, Serialize};
+use smol::LocalExecutor;
+use smol::stream::{Stream, StreamExt};
+
+use super::{DdsSettings, InputError, Network, Publish, PublishError, Sink, Stamped, Transport, TransportError};
+use crate::msg::{CompressedImage, FrameError, Image, JointState, Message, StringMessage, TypeName};
+use crate::types::{Frame, JointSample};
+
+/// Asked of the kernel for every socket, which clamps it: an image arrives as a burst of up to its whole size.
+const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
+/// Samples that the cache of an image topic holds; without a limit it keeps 64 pictures.
+const IMAGE_SAMPLES: i32 = 4;
+/// Joint states that may wait while a picture is being copied.
+const JOINT_STATES: usize = 16;
+/// Instructions from before we came; only the last one counts.
+const INSTRUCTIONS: usize = 1;
+/// Publishers whose last message is remembered to tell a repeated instruction from a new one.
+const REMEMBERED_PUBLISHERS: usize = 16;
+
+/// A node on the DDS network whose messages do not flow yet.
+pub struct Dds {
+    context: Context,
+    node: Node,
+    receivers: Vec<Receiver>,
+}
+
+/// Makes the future that receives one topic; called on the thread that runs it.
+type Receiver = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+
+/// A node on the DDS network; messages flow until it is dropped.
+pub struct DdsSession {
+    // In this order: the thread ends before the node leaves the graph.
+    thread: ReceiveThread,
+    _node: Node,
+}
+
+struct ReceiveThread {
+    stop: smol::channel::Sender<()>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Dds {
+    /// Joins the domain as `namespace`/`name`; visible in the ROS graph from here on.
+    pub fn join(settings: DdsSettings, namespace: &str, name: &str) -> Result<Self, TransportError> {
+        let failed = |reason: String| TransportError::Join {
+            domain: settings.domain,
+            node: format!("{}/{name}", namespace.trim_end_matches('/')),
+            reason,
+        };
+        let mut participant =
+            DomainParticipantBuilder::new(settings.domain).socket_receive_buffer_size(RECEIVE_BUFFER_BYTES);
+        if settings.network == Network::Localhost {
+            participant = participant.with_only_networks([Ipv4Addr::LOCALHOST]);
+        }
+        let participant = participant.build().map_err(|error| failed(error.to_string()))?;
+        let context = Context::from_domain_participant(participant).map_err(|error| failed(error.to_string()))?;
+        let node_name = NodeName::new(namespace, name).map_err(|error| failed(error.to_string()))?;
+        // The crate's parameter services answer Fast DDS only and describe nothing.
+        let options = NodeOptions::new().start_parameter_services(false);
+        let node = context.new_node(node_name, options).map_err(|error| failed(error.to_string()))?;
+        Ok(Self { context, node, receivers: Vec::new() })
+    }
+
+    fn topic(&self, topic: &str, kind: TypeName, qos: &QosPolicies) -> Result<Topic, String> {
+        let dds_type = format!("{}::msg::dds_::{}_", kind.package, kind.name);
+        let participant = self.context.domain_participant();
+        participant.create_topic(format!("rt{topic}"), dds_type, qos, TopicKind::NoKey).map_err(|e| e.to_string())
+    }
+
+    fn subscription<M: 'static>(
+        &mut self,
+        topic: &str,
+        kind: TypeName,
+        qos: &QosPolicies,
+    ) -> Result<Subscription<M>, TransportError> {
+        let made = self.topic(topic, kind, qos);
+        let made = made.and_then(|made| self.node.create_subscription(&made, None).map_err(|e| e.to_string()));
+        made.map_err(|reason| TransportError::Endpoint { action: "subscribe to", topic: topic.to_owned(), reason })
+    }
+
+    fn subscribe_frames<P: Picture>(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError> {
+        let limits = policy::ResourceLimits {
+            max_samples: IMAGE_SAMPLES,
+            max_instances: 1,
+            max_samples_per_instance: IMAGE_SAMPLES,
+        };
+        let qos = QosPolicyBuilder::new()
+            .best_effort()
+            .durability(policy::Durability::Volatile)
+            .history(policy::History::KeepLast { depth: 1 })
+            .resource_limits(limits)
+            .build();
+        let subscription = self.subscription::<PictureResult>(topic, P::TYPE, &qos)?;
+        self.receivers.push(Box::new(move || {
+            Box::pin(async move {
+                let pictures = subscription.async_stream_seed(PictureSeed::<P>(PhantomData));
+                let convert = |picture: PictureResult| picture.map_err(InputError::from);
+                deliver(pictures, convert, sink).await;
+            })
+        }));
+        Ok(())
+    }
+}
+
+impl Transport for Dds {
+    type Session = DdsSession;
+
+    fn subscribe_image(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError> {
+        self.subscribe_frames::<RawPicture>(topic, sink)
+    }
+
+    fn subscribe_compressed_image(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError> {
+        self.subscribe_frames::<CompressedPicture>(topic, sink)
+    }
+
+    fn subscribe_joints(&mut self, topic: &str, sink: Sink<Stamped<JointSample>>) -> Result<(), TransportError> {
+        let qos = QosProfile::subscription_default().history(History::KeepLast { depth: JOINT_STATES });
+        let subscription = self.subscription::<JointState>(topic, JointState::TYPE, &(&qos).into())?;
+        self.receivers.push(Box::new(move || {
+            Box::pin(async move {
+                let convert =
+                    |state: JointState| Ok(Stamped { stamp: state.header.stamp.into(), value: state.to_joints()? });
+                deliver(subscription.async_stream(), convert, sink).await;
+            })
+        }));
+        Ok(())
+    }
+
+    /// Two readers: one that asks for latched messages matches only publishers that latch, one that does not ask
+    /// matches every publisher but gets nothing from before it came. A latching publisher reaches both.
+    fn subscribe_text(&mut self, topic: &str, sink: Sink<String>) -> Result<(), TransportError> {
+        let reliable = QosProfile::subscription_default()
+            .reliability_reliable(WhenFull::Fail)
+            .history(History::KeepLast { depth: INSTRUCTIONS });
+        let latched = reliable.clone().durability(Durability::TransientLocal);
+        let newcomer = self.subscription::<StringMessage>(topic, StringMessage::TYPE, &(&reliable).into())?;
+        let latecomer = self.subscription::<StringMessage>(topic, StringMessage::TYPE, &(&latched).into())?;
+        self.receivers.push(Box::new(move || {
+            Box::pin(async move {
+                let mut seen = Seen::default();
+                let both = smol::stream::race(latecomer.async_stream(), newcomer.async_stream());
+                let new = both.filter(move |item| item.as_ref().map_or(true, |(_, info)| seen.is_new(info)));
+                deliver(new, |message: StringMessage| Ok(message.data), sink).await;
+            })
+        }));
+        Ok(())
+    }
+
+    fn publisher<M: Message + Serialize + Send + 'static>(
+        &mut self,
+        topic: &str,
+    ) -> Result<Box<dyn Publish<M>>, TransportError> {
+        // A full send window fails at once: the next message is worth more than waiting with this one.
+        let qos = QosProfile::publisher_default()
+            .reliability_reliable(WhenFull::Fail)
+            .history(History::KeepLast { depth: 1 });
+        let made = self.topic(topic, M::TYPE, &(&qos).into());
+        let made = made.and_then(|made| self.node.create_publisher::<M>(&made, None).map_err(|e| e.to_string()));
+        match made {
+            Ok(publisher) => Ok(Box::new(DdsPublisher { topic: topic.to_owned(), publisher })),
+            Err(reason) => Err(TransportError::Endpoint { action: "publish", topic: topic.to_owned(), reason }),
+        }
+    }
+
+    fn start(mut self) -> Result<DdsSession, TransportError> {
+        let spinner = self.node.spinner().map_err(|error| TransportError::Endpoint {
+            action: "watch the graph as",
+            topic: self.node.fully_qualified_name(),
+            reason: error.to_string(),
+        })?;
+        let (stop, stopped) = smol::channel::bounded::<()>(1);
+        let receivers = self.receivers;
+        let run = move || {
+            let executor = LocalExecutor::new();
+            // Graph events keep `ros2 node list` and the matching of endpoints up to date.
+            let spin = executor.spawn(async move { spinner.spin().await.map_err(|error| error.to_string()) });
+            let tasks: Vec<_> = receivers.into_iter().map(|make| executor.spawn(make())).collect();
+            // Ends when the session drops its sender.
+            let ended = smol::block_on(executor.run(stopped.recv()));
+            debug_assert!(ended.is_err(), "nobody sends on the stop channel");
+            drop((spin, tasks));
+        };
+        let handle = std::thread::Builder::new().name("ros".to_owned()).spawn(run).map_err(TransportError::Thread)?;
+        Ok(DdsSession { thread: ReceiveThread { stop, handle: Some(handle) }, _node: self.node })
+    }
+}
+
+impl DdsSession {
+    /// Whether messages still flow; false after a panic in a sink or in the middleware.
+    pub fn is_alive(&self) -> bool {
+        self.thread.handle.as_ref().is_some_and(|handle| !handle.is_finished())
+    }
+}
+
+impl Drop for ReceiveThread {
+    fn drop(&mut self) {
+        self.stop.close();
+        if let Some(handle) = self.handle.take()
+            && handle.join().is_err()
+        {
+            tracing::error!("the ROS thread panicked");
+        }
+    }
+}
+
+/// Hands every message to the sink until the reader closes.
+async fn deliver<M, T>(
+    messages: impl Stream<Item = Result<(M, MessageInfo), ReadError>>,
+    convert: impl Fn(M) -> Result<T, InputError>,
+    mut sink: Sink<T>,
+) {
+    let mut messages = pin!(messages);
+    while let Some(message) = messages.next().await {
+        match message {
+            Ok((message, _)) => sink(convert(message)),
+            Err(error @ (ReadError::Deserialization { .. } | ReadError::Malformed)) => {
+                sink(Err(InputError::Bytes(error.to_string())));
+            }
+            Err(error) => {
+                sink(Err(InputError::Bytes(error.to_string())));
+                return;
+            }
+        }
+    }
+}
+
+/// The last message of each publisher, so that what two readers both bring is delivered once.
+#[derive(Default)]
+struct Seen(VecDeque<(Gid, i64)>);
+
+impl Seen {
+    fn is_new(&mut self, info: &MessageInfo) -> bool {
+        let (publisher, number) = (info.publisher_gid(), info.sequence_number());
+        if let Some((_, last)) = self.0.iter_mut().find(|(known, _)| *known == publisher) {
+            let is_new = number > *last;
+            *last = number.max(*last);
+            return is_new;
+        }
+        self.0.truncate(REMEMBERED_PUBLISHERS - 1);
+        self.0.push_front((publisher, number));
+        true
+    }
+}
+
+type PictureResult = Result<Stamped<Frame>, FrameError>;
+
+/// A message that becomes a frame while its bytes are still borrowed from the middleware.
+trait Picture: 'static {
+    const TYPE: TypeName;
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PictureResult, D::Error>;
+}
+
+enum RawPicture {}
+enum CompressedPicture {}
+
+impl Picture for RawPicture {
+    const TYPE: TypeName = <Image<'_> as Message>::TYPE;
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PictureResult, D::Error> {
+        let image = Image::deserialize(deserializer)?;
+        Ok(image.to_frame().map(|value| Stamped { stamp: image.header.stamp.into(), value }))
+    }
+}
+
+impl Picture for CompressedPicture {
+    const TYPE: TypeName = <CompressedImage<'_> as Message>::TYPE;
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PictureResult, D::Error> {
+        let image = CompressedImage::deserialize(deserializer)?;
+        Ok(image.to_frame().map(|value| Stamped { stamp: image.header.stamp.into(), value }))
+    }
+}
+
+struct PictureSeed<P>(PhantomData<P>);
+
+impl<P> Clone for PictureSeed<P> {
+    fn clone(&self) -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'de, P: Picture> DeserializeSeed<'de> for PictureSeed<P> {
+    type Value = PictureResult;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<PictureResult, D::Error> {
+        P::read(deserializer)
+    }
+}
+
+struct DdsPublisher<M: Serialize> {
+    topic: String,
+    publisher: ros2_client::dds::Publisher<M>,
+}
+
+impl<M: Serialize + Send> Publish<M> for DdsPublisher<M> {
+    fn publish(&self, message: M) -> Result<(), PublishError> {
+        let failed = |reason: String| PublishError { topic: self.topic.clone(), reason };
+        self.publisher.publish(message).map_err(|error| failed(error.to_string()))
+    }
+}

@@ -1,0 +1,105 @@
+//! Over real DDS, against CycloneDDS.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "ros2/peer.rs"]
+mod peer;
+
+use std::sync::mpsc::{RecvTimeoutError, channel};
+
+use peer::{PATIENCE, Robot, domain};
+use serde_json::json;
+use vla_runtime::drive::ros::{Dds, DdsSettings, Network, Transport};
+use vla_runtime::msg::{ActionChunk, Duration, Header};
+use vla_runtime::time::Stamp;
+use vla_runtime::types::Encoding;
+
+fn join(name: &str) -> Dds {
+    Dds::join(DdsSettings { domain: domain(), network: Network::Localhost }, "/arm", name).unwrap()
+}
+
+fn header() -> serde_json::Value {
+    json!({"stamp": {"sec": 7, "nanosec": 250_000_000}, "frame_id": "optical"})
+}
+
+#[test]
+fn messages_of_another_dds_arrive_with_their_values() {
+    let image = json!({"header": header(), "height": 480, "width": 640, "encoding": "bgr8", "is_bigendian": 0,
+        "step": 1921, "data": {"pattern": 480 * 1921}});
+    let jpeg = json!({"header": header(), "format": "jpeg", "data": {"pattern": 70_000}});
+    let joints = json!({"header": header(), "name": ["a", "b"], "position": [0.5, -1.25]});
+    let _robot = Robot::start(&json!({"hear": [], "send": [
+        {"topic": "/raw", "type": "Image", "rate_hz": 5, "message": image},
+        {"topic": "/jpeg", "type": "CompressedImage", "rate_hz": 5, "message": jpeg},
+        {"topic": "/joints", "type": "JointState", "rate_hz": 20, "message": joints},
+        {"topic": "/latched", "type": "String", "rate_hz": 0, "message": {"data": "höher"}},
+        {"topic": "/volatile", "type": "String", "rate_hz": 5, "message": {"data": "lower"}},
+    ]}));
+    let (raw_sink, raw) = channel();
+    let (jpeg_sink, jpeg) = channel();
+    let (joints_sink, joints) = channel();
+    let (latched_sink, latched) = channel();
+    let (volatile_sink, volatile) = channel();
+    let mut node = join("listener");
+    node.subscribe_image("/raw", Box::new(move |picture| drop(raw_sink.send(picture)))).unwrap();
+    node.subscribe_compressed_image("/jpeg", Box::new(move |picture| drop(jpeg_sink.send(picture)))).unwrap();
+    node.subscribe_joints("/joints", Box::new(move |state| drop(joints_sink.send(state)))).unwrap();
+    node.subscribe_text("/latched", Box::new(move |text| drop(latched_sink.send(text)))).unwrap();
+    node.subscribe_text("/volatile", Box::new(move |text| drop(volatile_sink.send(text)))).unwrap();
+    let session = node.start().unwrap();
+
+    let raw = raw.recv_timeout(PATIENCE).unwrap().unwrap();
+    let frame = raw.value;
+    assert_eq!(raw.stamp, Stamp::from_ros(7, 250_000_000));
+    assert_eq!((frame.encoding, frame.width, frame.height, frame.step), (Encoding::Bgr8, 640, 480, 1921));
+    assert!(frame.data.iter().enumerate().all(|(index, &byte)| usize::from(byte) == index % 251));
+    assert_eq!((frame.data.len(), frame.frame_id.as_str()), (480 * 1921, "optical"));
+    let file = jpeg.recv_timeout(PATIENCE).unwrap().unwrap().value;
+    assert_eq!((file.encoding, file.data.len(), file.data[252]), (Encoding::Jpeg, 70_000, 1));
+    let state = joints.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!((state.value.names, state.value.positions), (vec!["a".into(), "b".into()], vec![0.5, -1.25]));
+    assert_eq!(latched.recv_timeout(PATIENCE).unwrap().unwrap(), "höher");
+    assert_eq!(volatile.recv_timeout(PATIENCE).unwrap().unwrap(), "lower");
+    assert!(latched.try_recv().is_err(), "what two readers bring is delivered once");
+    assert!(session.is_alive());
+}
+
+#[test]
+fn messages_reach_another_dds_with_their_values_and_the_node_is_in_the_graph() {
+    let robot = Robot::start(&json!({"send": [], "hear": [
+        {"topic": "/arm/chunk", "type": "ActionChunk"},
+        {"topic": "ros_discovery_info", "type": "ParticipantEntitiesInfo"},
+    ]}));
+    let mut node = join("speaker");
+    let publisher = node.publisher::<ActionChunk>("/arm/chunk").unwrap();
+    let _session = node.start().unwrap();
+    robot.hear("ros_discovery_info", |info| {
+        let nodes = info["node_entities_info_seq"].as_array().unwrap();
+        nodes.iter().any(|node| node["node_namespace"] == "/arm" && node["node_name"] == "speaker")
+    });
+    let chunk = ActionChunk {
+        header: Header::new(Stamp::from_ros(3, 4), "optical"),
+        task: "wipe".into(),
+        chunk_id: 1 << 33,
+        names: vec!["x".into(), "y".into()],
+        chunk_size: 2,
+        action_dt: Duration { sec: 0, nanosec: 50_000_000 },
+        actions: vec![0.5, -0.25, 1.5, 2.0],
+        kept_tokens: 9,
+        verdict: "dry_run".into(),
+        ..ActionChunk::default()
+    };
+    // Matching takes a moment, and what is sent before it is lost.
+    let (stop, stopped) = channel::<()>();
+    let sender = std::thread::spawn(move || {
+        while stopped.recv_timeout(std::time::Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
+            publisher.publish(chunk.clone()).unwrap();
+        }
+    });
+    let heard = robot.hear("/arm/chunk", |_| true);
+    drop(stop);
+    sender.join().unwrap();
+    assert_eq!(heard["actions"], json!([0.5, -0.25, 1.5, 2.0]));
+    assert_eq!((&heard["chunk_id"], &heard["kept_tokens"]), (&json!(1_u64 << 33), &json!(9)));
+    assert_eq!((&heard["task"], &heard["verdict"]), (&json!("wipe"), &json!("dry_run")));
+    assert_eq!(heard["header"]["stamp"], json!({"sec": 3, "nanosec": 4}));
+}

@@ -1,0 +1,80 @@
+//! The scripted robot of `tests/ros2_peer/robot.py`: CycloneDDS, loopback only, a domain per test process.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Long enough for a busy machine; a test that passes never waits that long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Domains up to 101 keep clear of the ports that Linux gives to clients.
+pub fn domain() -> u16 {
+    1 + u16::try_from(std::process::id() % 100).unwrap()
+}
+
+/// A running robot; it ends when dropped.
+pub struct Robot {
+    child: Child,
+    heard: Receiver<Value>,
+    _script: tempfile::NamedTempFile,
+}
+
+impl Robot {
+    /// Starts a robot that follows `script`, and waits until it is on the network.
+    pub fn start(script: &Value) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ros2_peer");
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(script.to_string().as_bytes()).unwrap();
+        let mut child = Command::new(python())
+            .arg(folder.join("robot.py"))
+            .arg(domain().to_string())
+            .arg(file.path())
+            .env("CYCLONEDDS_URI", format!("file://{}", folder.join("loopback.xml").display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, heard) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if sender.send(serde_json::from_str(&line).unwrap()).is_err() {
+                    return;
+                }
+            }
+        });
+        let robot = Self { child, heard, _script: file };
+        robot.hear("ready", |_| true);
+        robot
+    }
+
+    /// The next message on `topic` that is `wanted`.
+    pub fn hear(&self, topic: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        loop {
+            match self.heard.recv_timeout(PATIENCE) {
+                Ok(heard) if heard["topic"] == topic && wanted(&heard["message"]) => return heard["message"].clone(),
+                Ok(heard) => last = heard,
+                Err(RecvTimeoutError::Timeout) => panic!("the robot heard no such message on {topic}; last: {last}"),
+                Err(RecvTimeoutError::Disconnected) => panic!("the robot ended; last heard: {last}"),
+            }
+        }
+    }
+}
+
+impl Drop for Robot {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap();
+    }
+}
+
+fn python() -> PathBuf {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("third_party/peers/bin/python");
+    assert!(python.exists(), "the ROS 2 peer is missing: run scripts/test-peers");
+    python
+}

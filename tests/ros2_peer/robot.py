@@ -1,0 +1,100 @@
+"""A scripted robot on CycloneDDS: sends what it is told, prints what it hears as one JSON object per line.
+
+    robot.py DOMAIN SCRIPT.json      ends when its standard input closes
+
+SCRIPT: {"send": [{"topic", "type", "rate_hz", "message": {fields}} ...], "hear": [{"topic", "type"} ...]}
+A rate of 0 sends once and latches. Where `stamp_now` is true the header's stamp is the time of sending.
+Byte sequences are given as {"pattern": N}: N bytes that count up from 0 and wrap at 251.
+"""
+
+import dataclasses
+import json
+import sys
+import threading
+import time
+
+from cyclonedds.core import Policy, Qos
+from cyclonedds.domain import DomainParticipant
+from cyclonedds.pub import DataWriter
+from cyclonedds.sub import DataReader
+from cyclonedds.topic import Topic
+from cyclonedds.util import duration
+
+import messages
+
+RELIABLE = Policy.Reliability.Reliable(duration(seconds=1))
+LATCHED = Qos(RELIABLE, Policy.Durability.TransientLocal, Policy.History.KeepLast(1))
+SENSOR = Qos(Policy.Reliability.BestEffort, Policy.History.KeepLast(5))
+COMMAND = Qos(RELIABLE, Policy.History.KeepLast(50))
+GRAPH = Qos(RELIABLE, Policy.Durability.TransientLocal, Policy.History.KeepLast(1))
+
+
+def fill(kind, fields):
+    """An instance of dataclass `kind` from plain JSON values."""
+    values = {}
+    for field in dataclasses.fields(kind):
+        if field.name not in fields:
+            continue
+        value = fields[field.name]
+        if isinstance(value, dict) and "pattern" in value:
+            value = [index % 251 for index in range(value["pattern"])]
+        elif isinstance(value, dict):
+            value = fill(getattr(messages, field.type.__name__), value)
+        values[field.name] = value
+    return kind(**values)
+
+
+class Sender:
+    def __init__(self, participant, send):
+        self.message = fill(getattr(messages, send["type"]), send["message"])
+        self.period = 1.0 / send["rate_hz"] if send["rate_hz"] else None
+        self.stamp_now = send.get("stamp_now", False)
+        qos = LATCHED if self.period is None else COMMAND if send["type"] == "String" else SENSOR
+        self.writer = DataWriter(participant, Topic(participant, "rt" + send["topic"], type(self.message)), qos=qos)
+        self.due = 0.0
+
+    def poll(self, now):
+        if now < self.due:
+            return
+        self.due = now + self.period if self.period else float("inf")
+        if self.stamp_now:
+            nanos = time.time_ns()
+            self.message.header.stamp = messages.Time(nanos // 10**9, nanos % 10**9)
+        self.writer.write(self.message)
+
+
+class Hearer:
+    def __init__(self, participant, hear):
+        self.topic = hear["topic"]
+        kind = getattr(messages, hear["type"])
+        name = "ros_discovery_info" if self.topic == "ros_discovery_info" else "rt" + self.topic
+        qos = GRAPH if self.topic == "ros_discovery_info" else COMMAND
+        self.kind = kind
+        self.reader = DataReader(participant, Topic(participant, name, kind), qos=qos)
+
+    def poll(self):
+        for sample in self.reader.take(50):
+            # A writer that goes away leaves samples without data.
+            if isinstance(sample, self.kind):
+                heard = {"topic": self.topic, "at_ns": time.time_ns(), "message": dataclasses.asdict(sample)}
+                print(json.dumps(heard, default=list), flush=True)
+
+
+def main():
+    participant = DomainParticipant(int(sys.argv[1]))
+    with open(sys.argv[2], encoding="utf-8") as file:
+        script = json.load(file)
+    hearers = [Hearer(participant, hear) for hear in script["hear"]]
+    senders = [Sender(participant, send) for send in script["send"]]
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    print(json.dumps({"topic": "ready", "message": {}}), flush=True)
+    while not ended.wait(0.002):
+        now = time.monotonic()
+        for sender in senders:
+            sender.poll(now)
+        for hearer in hearers:
+            hearer.poll()
+
+
+main()
