@@ -6,6 +6,8 @@
 pub mod drive;
 pub mod msg;
 pub mod policy;
+pub mod postprocess;
+pub mod preprocess;
 pub mod tensor;
 pub mod time;
 pub mod types;

@@ -1,0 +1,115 @@
+//! Cuts the middle out of a picture and scales it back, as `tf.image.crop_and_resize` and
+//! `tf.image.convert_image_dtype` do it in f32 (crop_and_resize_op.cc): the corners' pixel centres are the borders.
+
+use super::picture::Picture;
+
+/// Keeps a share of the area and the picture's size; tables are kept for the last input size.
+pub struct CenterCrop {
+    side: f32,
+    input_size: [u32; 2],
+    rows: Vec<Neighbours>,
+    columns: Vec<Neighbours>,
+    upper: Row,
+    lower: Row,
+}
+
+/// Two input samples and how far the output lies from the first to the second.
+struct Neighbours {
+    first: usize,
+    second: usize,
+    toward_second: f32,
+}
+
+/// One input row with its columns already resized, in 0..=1.
+#[derive(Default)]
+struct Row {
+    index: Option<usize>,
+    values: Vec<f32>,
+}
+
+impl CenterCrop {
+    /// `area` is the share that stays, in (0, 1].
+    pub fn new(area: f64) -> Self {
+        let side = (area as f32).sqrt().min(1.0);
+        let [upper, lower] = [Row::default(), Row::default()];
+        Self { side, input_size: [0; 2], rows: Vec::new(), columns: Vec::new(), upper, lower }
+    }
+
+    /// Writes the cropped `input` to `output`, which takes its size.
+    pub fn apply(&mut self, input: &Picture, output: &mut Picture) {
+        let size = [input.width, input.height];
+        if self.input_size != size {
+            self.input_size = size;
+            self.rows = neighbours(input.height, self.side);
+            self.columns = neighbours(input.width, self.side);
+        }
+        output.resize(input.width, input.height);
+        self.upper.index = None;
+        self.lower.index = None;
+        for (row, out) in self.rows.iter().zip(output.rgb.chunks_exact_mut(3 * input.width as usize)) {
+            if self.lower.index == Some(row.first) {
+                std::mem::swap(&mut self.upper, &mut self.lower);
+            }
+            self.upper.fill(input, row.first, &self.columns);
+            self.lower.fill(input, row.second, &self.columns);
+            for ((out, top), bottom) in out.iter_mut().zip(&self.upper.values).zip(&self.lower.values) {
+                let value = top + (bottom - top) * row.toward_second;
+                *out = (value.clamp(0.0, 1.0) * 255.5) as u8;
+            }
+        }
+    }
+}
+
+impl Row {
+    fn fill(&mut self, input: &Picture, index: usize, columns: &[Neighbours]) {
+        if self.index == Some(index) {
+            return;
+        }
+        self.index = Some(index);
+        let stride = 3 * columns.len();
+        self.values.resize(stride, 0.0);
+        let row = input.rgb[index * stride..][..stride].as_chunks::<3>().0;
+        for (column, out) in columns.iter().zip(self.values.as_chunks_mut::<3>().0) {
+            let [left, right] = [row[column.first], row[column.second]].map(|pixel| pixel.map(unit));
+            for channel in 0..3 {
+                out[channel] = left[channel] + (right[channel] - left[channel]) * column.toward_second;
+            }
+        }
+    }
+}
+
+/// The output's neighbours along one axis, in the original's order of f32 operations.
+fn neighbours(size: u32, side: f32) -> Vec<Neighbours> {
+    let low = (1.0 - side) / 2.0;
+    let high = low + side;
+    let last = (size - 1) as f32;
+    let scale = (high - low) * last / last;
+    let at = |i: u32| {
+        let position = if size > 1 { (low * last + i as f32 * scale).min(last) } else { 0.0 };
+        let [first, second] = [position.floor(), position.ceil()];
+        Neighbours { first: first as usize, second: second as usize, toward_second: position - first }
+    };
+    (0..size).map(at).collect()
+}
+
+/// `tf.image.convert_image_dtype` from u8: a multiplication, not a division.
+fn unit(pixel: u8) -> f32 {
+    f32::from(pixel) * (1.0 / 255.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preprocess::goldens::Golden;
+
+    #[test]
+    fn tensorflow_crops_to_the_same_pixels() {
+        for case in ["tiny_100x37", "edges_320x180", "native_224"] {
+            let golden = Golden::load(case);
+            let input = if case == "native_224" { golden.input.clone() } else { golden.picture("resized.u8") };
+            let mut got = Picture::default();
+            CenterCrop::new(0.9).apply(&input, &mut got);
+            assert!(got == golden.picture("center_cropped.u8"), "{case}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! From the robot's state vector to numbers the network was trained on.
+
+use vla_bundle::StateStep;
+
+/// A manifest's state steps.
+pub struct StatePipeline {
+    steps: Vec<StateStep>,
+    dim: usize,
+}
+
+/// Why a state vector is not usable.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum StateError {
+    #[error("the policy takes a state of {wanted} values, got none")]
+    Absent { wanted: usize },
+    #[error("state: got {got} values, wanted {wanted}")]
+    Length { got: usize, wanted: usize },
+    #[error("state dimension {dim} is {got}")]
+    NotFinite { dim: usize, got: f64 },
+    #[error("state dimension {dim} is {got}, which normalises to {made}")]
+    Unusable { dim: usize, got: f64, made: f64 },
+}
+
+impl StatePipeline {
+    /// Prepares `steps` for a state of `dim` values. Dimensions that were constant in the data set are normalised as
+    /// the training side does it (to -1 or, clipped, +1) and are logged as a warning.
+    pub fn new(steps: &[StateStep], dim: usize) -> Self {
+        for step in steps {
+            if let StateStep::NormalizeRange { low, high, .. } = step {
+                let constant: Vec<usize> = (0..low.len()).filter(|dim| low[*dim] == high[*dim]).collect();
+                if !constant.is_empty() {
+                    tracing::warn!(dimensions = ?constant, "state dimensions without range in the statistics");
+                }
+            }
+        }
+        Self { steps: steps.to_vec(), dim }
+    }
+
+    /// Writes the normalised `state` to `out`, both as long as the policy's state; f64 until the last cast.
+    ///
+    /// # Errors
+    /// No state, another length, or a value that is not a finite number.
+    pub fn apply(&self, state: Option<&[f64]>, out: &mut [f32]) -> Result<(), StateError> {
+        let state = state.ok_or(StateError::Absent { wanted: self.dim })?;
+        if state.len() != self.dim {
+            return Err(StateError::Length { got: state.len(), wanted: self.dim });
+        }
+        for (dim, (got, out)) in state.iter().copied().zip(out).enumerate() {
+            if !got.is_finite() {
+                return Err(StateError::NotFinite { dim, got });
+            }
+            let made = self.steps.iter().fold(got, |x, step| apply(step, dim, x));
+            *out = made as f32;
+            if !out.is_finite() {
+                return Err(StateError::Unusable { dim, got, made });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn apply(step: &StateStep, dim: usize, x: f64) -> f64 {
+    match step {
+        StateStep::NormalizeRange { low, high, eps } => 2.0 * (x - low[dim]) / (high[dim] - low[dim] + eps) - 1.0,
+        StateStep::Clip { low, high } => x.clamp(*low, *high),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(eps: f64) -> [StateStep; 2] {
+        let range = StateStep::NormalizeRange { low: vec![-2.0, 0.25, 7.0], high: vec![6.0, 0.75, 7.0], eps };
+        [range, StateStep::Clip { low: -1.0, high: 1.0 }]
+    }
+
+    fn run(eps: f64, state: &[f64]) -> Result<Vec<f32>, StateError> {
+        let mut out = vec![0.0; 3];
+        StatePipeline::new(&steps(eps), 3).apply(Some(state), &mut out).map(|()| out)
+    }
+
+    /// The training side's statistics, state and normalised state.
+    #[derive(serde::Deserialize)]
+    struct Golden {
+        state_low: Vec<f64>,
+        state_high: Vec<f64>,
+        state: Vec<f64>,
+        normalized_state: Vec<f32>,
+    }
+
+    #[test]
+    fn the_state_is_the_training_sides_to_the_last_bit() {
+        let golden: Golden = serde_json::from_str(include_str!("../../tests/data/actions/quantile.json")).unwrap();
+        let range = StateStep::NormalizeRange { low: golden.state_low, high: golden.state_high, eps: 1e-8 };
+        let mut out = vec![0.0; 8];
+        let pipeline = StatePipeline::new(&[range, StateStep::Clip { low: -1.0, high: 1.0 }], 8);
+        pipeline.apply(Some(&golden.state), &mut out).unwrap();
+        assert_eq!(out, golden.normalized_state);
+    }
+
+    #[test]
+    fn a_range_becomes_minus_one_to_one_and_the_rest_is_clipped() {
+        assert_eq!(run(1e-8, &[-1.0, 0.9, 7.0]).unwrap(), [-0.75, 1.0, -1.0]);
+        assert_eq!(run(1e-8, &[0.0, 0.25, 7.1]).unwrap(), [-0.5, -1.0, 1.0]);
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_by_its_dimension() {
+        let message = |state: &[f64]| run(1e-8, state).unwrap_err().to_string();
+        assert_eq!(message(&[0.0, f64::NAN, 7.0]), "state dimension 1 is NaN");
+        assert_eq!(message(&[f64::NEG_INFINITY, 0.5, 7.0]), "state dimension 0 is -inf");
+        assert_eq!(message(&[0.0, 0.5]), "state: got 2 values, wanted 3");
+        let constant = run(0.0, &[0.0, 0.5, 7.0]).unwrap_err();
+        assert_eq!(constant.to_string(), "state dimension 2 is 7, which normalises to NaN");
+        let absent = StatePipeline::new(&steps(1e-8), 3).apply(None, &mut [0.0; 3]).unwrap_err();
+        assert_eq!(absent.to_string(), "the policy takes a state of 3 values, got none");
+    }
+}
