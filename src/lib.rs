@@ -3,11 +3,13 @@
 //! The engine knows time and no tensors. Inference knows tensors and no time. Drivers own clocks, threads and I/O.
 //! ARCHITECTURE.md has the picture; `tests/layers.rs` keeps it true.
 
+pub mod deploy;
 pub mod drive;
 pub mod msg;
 pub mod policy;
 pub mod postprocess;
 pub mod preprocess;
+pub mod profile;
 pub mod tensor;
 pub mod time;
 pub mod types;

@@ -1,0 +1,323 @@
+//! Bundle + robot profile + run parameters = one checked [`Deployment`].
+//!
+//! The three documents own different facts; here they meet, and every mismatch is listed at once.
+//! Holding a [`Deployment`] is the proof that this policy can drive this robot today.
+
+mod inputs;
+mod outputs;
+mod parameters;
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use vla_bundle::{Bundle, Io, Unit};
+
+use crate::profile::{Limits, OutputKind, Profile, Transport};
+use crate::time::{Span, Stamp};
+
+pub use parameters::{Motion, ParamValue, ParameterError, RunParameters};
+
+/// A policy, a robot and a way to run that fit together.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    bundle_digest: String,
+    robot: String,
+    cameras: Vec<CameraInput>,
+    joints: Option<JointsInput>,
+    state: Option<Vec<StateValue>>,
+    instruction_topic: String,
+    action_chunk_topic: String,
+    outputs: Vec<Output>,
+    actions: Vec<Action>,
+    chunk_size: usize,
+    action_dt: Span,
+    parameters: RunParameters,
+}
+
+/// Where a camera's frames come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CameraInput {
+    /// Name in the bundle.
+    pub name: Arc<str>,
+    /// Topic as written: absolute, relative or private (`~/`).
+    pub topic: String,
+    /// Message type.
+    pub transport: Transport,
+    /// Oldest frame that may be used.
+    pub max_age: Span,
+}
+
+/// Where joint positions come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JointsInput {
+    /// Topic as written: absolute, relative or private (`~/`).
+    pub topic: String,
+    /// Oldest message that may be used.
+    pub max_age: Span,
+    /// Joints that every message must hold, in the order of the measured vector.
+    pub names: Vec<Arc<str>>,
+}
+
+/// How one state value comes from the measured vector.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StateValue {
+    /// Index into [`JointsInput::names`].
+    pub joint: usize,
+    /// From the robot's unit to the policy's.
+    pub line: Line,
+}
+
+/// `gain * x + bias`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Line {
+    /// Factor: sign and unit.
+    pub gain: f64,
+    /// Added afterwards.
+    pub bias: f64,
+}
+
+impl Line {
+    /// Value of the line at `x`.
+    pub fn at(self, x: f64) -> f64 {
+        self.gain * x + self.bias
+    }
+}
+
+/// One action dimension of the policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Action {
+    /// Name.
+    pub name: Arc<str>,
+    /// Unit of the un-normalised value.
+    pub unit: Unit,
+}
+
+/// A topic that moves the robot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// What it publishes.
+    pub kind: OutputKind,
+    /// Topic as written: absolute, relative or private (`~/`).
+    pub topic: String,
+    /// Names of its values in message order: ROS joint names, for controller inputs the actions' names.
+    pub names: Arc<[Arc<str>]>,
+    /// One per name.
+    pub dims: Vec<OutputDim>,
+}
+
+/// One published value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OutputDim {
+    /// Action dimension that it carries, an index into [`Deployment::actions`].
+    pub action: usize,
+    /// Unit of the published value.
+    pub unit: Unit,
+    /// How the action becomes the published value.
+    pub rule: Rule,
+    /// What may be published.
+    pub limits: Limits,
+    /// Where the value stands before anything was commanded.
+    pub rest: Rest,
+}
+
+/// How an action becomes a published value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// The value is the line at the action.
+    Absolute(Line),
+    /// The value is a reference plus `gain` times the action.
+    Delta {
+        /// Sign, scale and unit.
+        gain: f64,
+        /// What the change is added to.
+        reference: vla_bundle::Reference,
+    },
+    /// The value is the line at the opening in [0, 1] that the action means.
+    Gripper(vla_bundle::GripperRule, Line),
+}
+
+/// Where a value stands before anything was commanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Where the joint is measured: an index into [`JointsInput::names`].
+    Measured(usize),
+    /// At 0: a controller without input does not move.
+    Zero,
+    /// Nobody knows: a controller does not say how far its gripper is open.
+    Unknown,
+}
+
+/// Every way in which the three documents do not fit together.
+#[derive(Debug, thiserror::Error)]
+#[error("bundle, profile and parameters do not fit together: {}", .0.join("; "))]
+pub struct DeployError(pub Vec<String>);
+
+impl Deployment {
+    /// Fits the three documents together.
+    ///
+    /// # Errors
+    /// [`DeployError`] lists every mismatch at once.
+    pub fn check(bundle: &Bundle, profile: &Profile, parameters: RunParameters) -> Result<Self, DeployError> {
+        let manifest = bundle.manifest();
+        let mut problems = Vec::new();
+        let cameras = inputs::cameras(&manifest.streams.cameras, profile, &parameters, &mut problems);
+        schedule(manifest.actions.chunk_size, &parameters, &mut problems);
+        let Some(io) = &manifest.io else {
+            problems.push(UNNAMED.to_owned());
+            return Err(DeployError(problems));
+        };
+        rate(io, &parameters, &mut problems);
+        let joints = inputs::Joints::wanted(&io.state, profile);
+        let state = inputs::state(&io.state, &joints, &mut problems);
+        let outputs = outputs::outputs(io, profile, &joints, &mut problems);
+        let outputs = outputs::on_topics(outputs, &parameters, &mut problems);
+        if !problems.is_empty() {
+            return Err(DeployError(problems));
+        }
+        let topics = parameters.topics.clone();
+        let instruction = topics.instruction.or_else(|| profile.instruction_topic().map(str::to_owned));
+        Ok(Self {
+            bundle_digest: bundle.digest().to_owned(),
+            robot: profile.robot().to_owned(),
+            cameras,
+            joints: joints.into_input(topics.joint_states),
+            state: manifest.streams.state.map(|_| state),
+            instruction_topic: instruction.unwrap_or_else(|| "~/instruction".to_owned()),
+            action_chunk_topic: topics.action_chunk.unwrap_or_else(|| "~/action_chunk".to_owned()),
+            outputs,
+            actions: io.actions.iter().map(|dim| Action { name: dim.name.as_str().into(), unit: dim.unit }).collect(),
+            chunk_size: manifest.actions.chunk_size,
+            action_dt: Span::from_secs(1.0 / io.rate_hz),
+            parameters,
+        })
+    }
+
+    /// Lower-case hex sha256 of the bundle's manifest.
+    pub fn bundle_digest(&self) -> &str {
+        &self.bundle_digest
+    }
+
+    /// The robot's name, for people.
+    pub fn robot(&self) -> &str {
+        &self.robot
+    }
+
+    /// Cameras in the bundle's order; the first is the anchor.
+    pub fn cameras(&self) -> &[CameraInput] {
+        &self.cameras
+    }
+
+    /// Joint positions; `None` where neither the state nor an output needs them.
+    pub fn joints(&self) -> Option<&JointsInput> {
+        self.joints.as_ref()
+    }
+
+    /// The state vector in the bundle's order; `None` where the policy takes none.
+    pub fn state(&self) -> Option<&[StateValue]> {
+        self.state.as_deref()
+    }
+
+    /// Topic of the instruction (`std_msgs/String`).
+    pub fn instruction_topic(&self) -> &str {
+        &self.instruction_topic
+    }
+
+    /// Topic of the chunks (`vla_msgs/ActionChunk`).
+    pub fn action_chunk_topic(&self) -> &str {
+        &self.action_chunk_topic
+    }
+
+    /// Topics that move the robot; together they carry every action once.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// Action dimensions in the bundle's order.
+    pub fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
+    /// Steps predicted per inference.
+    pub fn chunk_size(&self) -> usize {
+        self.chunk_size
+    }
+
+    /// Steps executed per inference, 1 to [`Self::chunk_size`].
+    pub fn n_action_steps(&self) -> usize {
+        self.parameters.n_action_steps
+    }
+
+    /// Time from one action row to the next.
+    pub fn action_dt(&self) -> Span {
+        self.action_dt
+    }
+
+    /// Shortest time from the start of one inference to the start of the next.
+    pub fn inference_period(&self) -> Span {
+        Span::from_secs(1.0 / self.parameters.inference_rate_hz)
+    }
+
+    /// Largest difference between the anchor's stamp and another stream's, and between a stamp ahead of us and now.
+    pub fn max_skew(&self) -> Span {
+        self.parameters.max_skew
+    }
+
+    /// Inference latency that replay assumes where the bag does not say it.
+    pub fn assumed_latency(&self) -> Span {
+        self.parameters.assumed_latency
+    }
+
+    /// Whether commands leave the process.
+    pub fn motion(&self) -> Motion {
+        self.parameters.motion
+    }
+
+    /// The instruction until one arrives.
+    pub fn task(&self) -> Option<&str> {
+        self.parameters.task.as_deref()
+    }
+
+    /// The run parameters it was checked with.
+    pub fn parameters(&self) -> &RunParameters {
+        &self.parameters
+    }
+
+    /// Time that row `index` of a chunk belongs to, when its observation is of `stamp`.
+    pub fn row_stamp(&self, stamp: Stamp, index: usize) -> Stamp {
+        stamp + self.action_dt.times(index as i64)
+    }
+}
+
+const UNNAMED: &str = "the bundle does not say what its action and state dimensions mean (`io` is absent), so nothing \
+                       can be moved by it: export it with an IO file";
+
+fn schedule(chunk_size: usize, parameters: &RunParameters, problems: &mut Vec<String>) {
+    if parameters.n_action_steps > chunk_size {
+        problems.push(format!(
+            "parameter `n_action_steps` is {}, the bundle predicts {chunk_size} steps",
+            parameters.n_action_steps
+        ));
+    }
+}
+
+fn rate(io: &Io, parameters: &RunParameters, problems: &mut Vec<String>) {
+    if parameters.inference_rate_hz > io.rate_hz {
+        problems.push(format!(
+            "parameter `inference_rate_hz` is {}, the policy acts at {} Hz",
+            parameters.inference_rate_hz, io.rate_hz
+        ));
+    }
+}
+
+/// Factor from one unit to another of the same quantity; `None` for another quantity.
+fn factor(from: Unit, to: Unit) -> Option<f64> {
+    match (from, to) {
+        _ if from == to => Some(1.0),
+        (Unit::Rad, Unit::Deg) => Some(1.0_f64.to_degrees()),
+        (Unit::Deg, Unit::Rad) => Some(1.0_f64.to_radians()),
+        _ => None,
+    }
+}

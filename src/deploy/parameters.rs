@@ -1,0 +1,337 @@
+//! Run parameters: how to run today. ROS 2 parameters become typed, range-checked values.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::time::Span;
+
+/// A ROS 2 parameter value (`rcl_interfaces/ParameterValue`).
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ParamValue {
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    String(String),
+    BoolArray(Vec<bool>),
+    IntArray(Vec<i64>),
+    DoubleArray(Vec<f64>),
+    StringArray(Vec<String>),
+}
+
+impl ParamValue {
+    /// The type's word in messages.
+    pub fn type_word(&self) -> &'static str {
+        match self {
+            ParamValue::Bool(_) => "a bool",
+            ParamValue::Int(_) => "an integer",
+            ParamValue::Double(_) => "a number",
+            ParamValue::String(_) => "a string",
+            ParamValue::BoolArray(_) => "an array of bools",
+            ParamValue::IntArray(_) => "an array of integers",
+            ParamValue::DoubleArray(_) => "an array of numbers",
+            ParamValue::StringArray(_) => "an array of strings",
+        }
+    }
+}
+
+/// Whether commands leave the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Motion {
+    /// `dry_run: true`, the default: everything is computed and recorded, nothing moves.
+    DryRun,
+    /// `dry_run: false`.
+    Live,
+}
+
+/// How to run today; every value is of its type and in its range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunParameters {
+    pub(super) bundle: Option<PathBuf>,
+    pub(super) profile: Option<PathBuf>,
+    pub(super) task: Option<String>,
+    pub(super) motion: Motion,
+    pub(super) provider: String,
+    pub(super) provider_options: Vec<(String, String)>,
+    pub(super) intra_op_threads: Option<usize>,
+    pub(super) inference_rate_hz: f64,
+    pub(super) n_action_steps: usize,
+    pub(super) max_skew: Span,
+    pub(super) assumed_latency: Span,
+    pub(super) use_sim_time: bool,
+    pub(super) images: BTreeMap<String, String>,
+    pub(super) topics: Topics,
+}
+
+/// Topics that parameters put in the place of the profile's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Topics {
+    pub joint_states: Option<String>,
+    pub instruction: Option<String>,
+    pub joint_trajectory: Option<String>,
+    pub command: Option<String>,
+    pub action_chunk: Option<String>,
+}
+
+/// Every parameter that is missing, unknown, of the wrong type or out of range.
+#[derive(Debug, thiserror::Error)]
+#[error("parameters: {}", .0.join("; "))]
+pub struct ParameterError(pub Vec<String>);
+
+impl RunParameters {
+    /// Reads parameters by their dotted names. `use_sim_time` and `qos_overrides.*` are ROS 2's own and accepted.
+    ///
+    /// | name | type | default |
+    /// |---|---|---|
+    /// | `bundle`, `profile` | string, a path | the command line's |
+    /// | `task` | string, the instruction until one arrives | none |
+    /// | `dry_run` | bool | true |
+    /// | `provider` | string | cpu |
+    /// | `provider_options.<key>` | bool, integer, number or string | the provider's |
+    /// | `intra_op_threads` | integer, at least 1 | ONNX Runtime's |
+    /// | `inference_rate_hz` | number above 0 | required |
+    /// | `n_action_steps` | integer, at least 1 | required |
+    /// | `max_skew_ms` | number, at least 0 | required |
+    /// | `assumed_latency_ms` | number, at least 0; replay only | 0 |
+    /// | `images.<camera>`, `joint_states`, `instruction`, `joint_trajectory`, `command`, `action_chunk` | string, a topic | the profile's |
+    ///
+    /// # Errors
+    /// [`ParameterError`] lists every problem at once.
+    pub fn parse(values: &BTreeMap<String, ParamValue>) -> Result<Self, ParameterError> {
+        let mut reader = Reader { values: values.clone(), problems: Vec::new() };
+        let dry_run = reader.bool("dry_run").unwrap_or(true);
+        let parameters = Self {
+            bundle: reader.string("bundle").map(PathBuf::from),
+            profile: reader.string("profile").map(PathBuf::from),
+            task: reader.string("task"),
+            motion: if dry_run { Motion::DryRun } else { Motion::Live },
+            provider: reader.string("provider").unwrap_or_else(|| "cpu".to_owned()),
+            provider_options: reader.family(PROVIDER_OPTIONS).into_iter().collect(),
+            intra_op_threads: reader.count("intra_op_threads"),
+            inference_rate_hz: reader.inference_rate(),
+            n_action_steps: reader.required("n_action_steps", Reader::count, 1),
+            max_skew: reader.required("max_skew_ms", Reader::millis, Span::ZERO),
+            assumed_latency: reader.millis("assumed_latency_ms").unwrap_or(Span::ZERO),
+            use_sim_time: reader.bool("use_sim_time").unwrap_or(false),
+            images: reader.family("images."),
+            topics: Topics {
+                joint_states: reader.string("joint_states"),
+                instruction: reader.string("instruction"),
+                joint_trajectory: reader.string("joint_trajectory"),
+                command: reader.string("command"),
+                action_chunk: reader.string("action_chunk"),
+            },
+        };
+        reader.finish().map(|()| parameters)
+    }
+
+    /// The bundle's folder, where a parameter names it.
+    pub fn bundle(&self) -> Option<&Path> {
+        self.bundle.as_deref()
+    }
+
+    /// The robot profile's file, where a parameter names it.
+    pub fn profile(&self) -> Option<&Path> {
+        self.profile.as_deref()
+    }
+
+    /// Execution provider, by its word.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// Options of the execution provider, key and value, sorted by key.
+    pub fn provider_options(&self) -> &[(String, String)] {
+        &self.provider_options
+    }
+
+    /// Threads of one operator; `None` leaves it to ONNX Runtime.
+    pub fn intra_op_threads(&self) -> Option<usize> {
+        self.intra_op_threads
+    }
+
+    /// Whether `/clock` is the clock.
+    pub fn use_sim_time(&self) -> bool {
+        self.use_sim_time
+    }
+}
+
+/// Takes parameters out of a map and remembers what is wrong with them.
+struct Reader {
+    values: BTreeMap<String, ParamValue>,
+    problems: Vec<String>,
+}
+
+impl Reader {
+    fn wrong(&mut self, name: &str, got: &ParamValue, wanted: &str) {
+        self.problems.push(format!("`{name}` is {}, wanted {wanted}", got.type_word()));
+    }
+
+    fn bool(&mut self, name: &str) -> Option<bool> {
+        match self.values.remove(name)? {
+            ParamValue::Bool(value) => Some(value),
+            other => {
+                self.wrong(name, &other, "a bool");
+                None
+            }
+        }
+    }
+
+    fn string(&mut self, name: &str) -> Option<String> {
+        match self.values.remove(name)? {
+            ParamValue::String(value) => Some(value),
+            other => {
+                self.wrong(name, &other, "a string");
+                None
+            }
+        }
+    }
+
+    /// A whole number of things, at least one.
+    fn count(&mut self, name: &str) -> Option<usize> {
+        match self.values.remove(name)? {
+            ParamValue::Int(value) => match usize::try_from(value) {
+                Ok(count) if count >= 1 => return Some(count),
+                _ => self.problems.push(format!("`{name}` is {value}, wanted at least 1")),
+            },
+            other => self.wrong(name, &other, "an integer"),
+        }
+        None
+    }
+
+    /// A number; whole ones may be written without a point, as people do.
+    fn number(&mut self, name: &str) -> Option<f64> {
+        match self.values.remove(name)? {
+            ParamValue::Double(value) => Some(value),
+            ParamValue::Int(value) => Some(value as f64),
+            other => {
+                self.wrong(name, &other, "a number");
+                None
+            }
+        }
+    }
+
+    fn millis(&mut self, name: &str) -> Option<Span> {
+        let value = self.number(name)?;
+        if value.is_finite() && value >= 0.0 {
+            return Some(Span::from_millis(value));
+        }
+        self.problems.push(format!("`{name}` is {value}, wanted at least 0"));
+        None
+    }
+
+    fn inference_rate(&mut self) -> f64 {
+        let name = "inference_rate_hz";
+        let value = self.required(name, Self::number, 1.0);
+        if !(value.is_finite() && value > 0.0) {
+            self.problems.push(format!("`{name}` is {value}, wanted a number above 0"));
+        }
+        value
+    }
+
+    /// Reads with `read`; `stand_in` only fills the place of a value whose absence or fault is already a problem.
+    fn required<T>(&mut self, name: &str, read: fn(&mut Self, &str) -> Option<T>, stand_in: T) -> T {
+        if !self.values.contains_key(name) {
+            self.problems.push(format!("`{name}` is missing"));
+        }
+        read(self, name).unwrap_or(stand_in)
+    }
+
+    /// All parameters below `prefix`, as text.
+    fn family(&mut self, prefix: &str) -> BTreeMap<String, String> {
+        let members = self.values.extract_if(.., |name, _| name.starts_with(prefix)).collect::<Vec<_>>();
+        let mut family = BTreeMap::new();
+        for (name, value) in members {
+            let text = match value {
+                ParamValue::String(value) => value,
+                ParamValue::Bool(value) if prefix == PROVIDER_OPTIONS => value.to_string(),
+                ParamValue::Int(value) if prefix == PROVIDER_OPTIONS => value.to_string(),
+                ParamValue::Double(value) if prefix == PROVIDER_OPTIONS => value.to_string(),
+                other => {
+                    self.wrong(&name, &other, "a string");
+                    continue;
+                }
+            };
+            family.insert(name[prefix.len()..].to_owned(), text);
+        }
+        family
+    }
+
+    fn finish(mut self) -> Result<(), ParameterError> {
+        self.values.retain(|name, _| !name.starts_with("qos_overrides."));
+        self.problems.extend(self.values.keys().map(|name| format!("`{name}` is not a parameter of this node")));
+        if self.problems.is_empty() { Ok(()) } else { Err(ParameterError(self.problems)) }
+    }
+}
+
+const PROVIDER_OPTIONS: &str = "provider_options.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(pairs: &[(&str, ParamValue)]) -> BTreeMap<String, ParamValue> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    }
+
+    const REQUIRED: [(&str, ParamValue); 3] = [
+        ("inference_rate_hz", ParamValue::Int(4)),
+        ("n_action_steps", ParamValue::Int(8)),
+        ("max_skew_ms", ParamValue::Double(12.5)),
+    ];
+
+    #[test]
+    fn nothing_moves_unless_it_is_asked_for() {
+        let parameters = RunParameters::parse(&values(&REQUIRED)).unwrap();
+        assert_eq!(parameters.motion, Motion::DryRun);
+        assert_eq!((parameters.inference_rate_hz, parameters.n_action_steps), (4.0, 8));
+        assert_eq!(parameters.max_skew, Span::from_nanos(12_500_000));
+        assert_eq!((parameters.assumed_latency, parameters.provider()), (Span::ZERO, "cpu"));
+    }
+
+    #[test]
+    fn options_topics_and_the_names_of_ros_itself_are_taken() {
+        let mut all = values(&REQUIRED);
+        all.extend(values(&[
+            ("dry_run", ParamValue::Bool(false)),
+            ("provider", ParamValue::String("cuda".to_owned())),
+            ("provider_options.device_id", ParamValue::Int(1)),
+            ("images.front", ParamValue::String("/cam".to_owned())),
+            ("use_sim_time", ParamValue::Bool(true)),
+            ("qos_overrides./cam.subscription.depth", ParamValue::Int(5)),
+        ]));
+        let parameters = RunParameters::parse(&all).unwrap();
+        assert_eq!(parameters.motion, Motion::Live);
+        assert_eq!(parameters.provider_options(), [("device_id".to_owned(), "1".to_owned())]);
+        assert_eq!(parameters.images, BTreeMap::from([("front".to_owned(), "/cam".to_owned())]));
+        assert!(parameters.use_sim_time());
+    }
+
+    #[test]
+    fn everything_wrong_is_listed_at_once() {
+        let wrong = values(&[
+            ("dry_run", ParamValue::String("false".to_owned())),
+            ("n_action_steps", ParamValue::Int(0)),
+            ("max_skew_ms", ParamValue::Double(f64::NAN)),
+            ("images.front", ParamValue::Int(3)),
+            ("intra_op_threads", ParamValue::Double(2.0)),
+            ("n_actions_steps", ParamValue::Int(8)),
+        ]);
+        assert_eq!(
+            RunParameters::parse(&wrong).unwrap_err().to_string(),
+            "parameters: `dry_run` is a string, wanted a bool; `intra_op_threads` is a number, wanted an integer; \
+             `inference_rate_hz` is missing; `n_action_steps` is 0, wanted at least 1; `max_skew_ms` is NaN, wanted at \
+             least 0; `images.front` is an integer, wanted a string; `n_actions_steps` is not a parameter of this node"
+        );
+    }
+
+    #[test]
+    fn a_rate_that_is_not_above_zero_is_refused() {
+        for rate in [0.0, -3.0, f64::INFINITY] {
+            let mut all = values(&REQUIRED);
+            all.insert("inference_rate_hz".to_owned(), ParamValue::Double(rate));
+            let want = format!("parameters: `inference_rate_hz` is {rate}, wanted a number above 0");
+            assert_eq!(RunParameters::parse(&all).unwrap_err().to_string(), want);
+        }
+    }
+}

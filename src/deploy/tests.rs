@@ -1,0 +1,219 @@
+//! What fits together, and what is said where it does not.
+
+use super::samples::{ARM_IO, ARM_PROFILE, bundle, parameters, profile, unnamed_bundle};
+use super::*;
+
+/// A Cartesian policy for a controller that takes inputs in [-1, 1].
+const INPUT_IO: &str = "
+rate_hz: 20
+actions:
+- {name: eef_x, unit: controller_input, kind: eef_delta_position, scale: 0.05, frame: base, reference: measured}
+- {name: gripper, unit: normalized, kind: gripper, open: 1.0, closed: 0.0, threshold: 0.5}
+";
+
+const INPUT_PROFILE: &str = "
+format: 1
+robot: box
+inputs:
+- {kind: camera, camera: front, transport: compressed, max_age_ms: 100}
+outputs:
+- kind: controller_input
+  dims:
+  - {action: eef_x, min: -1.0, max: 1.0, max_step: 0.5}
+  - {action: gripper, open: -1.0, closed: 1.0, max_step: 2.0}
+";
+
+fn refusal(io: &str, profile_text: &str) -> Vec<String> {
+    Deployment::check(&bundle(io, &["front"]), &profile(profile_text), parameters(&[])).unwrap_err().0
+}
+
+#[test]
+fn an_arm_that_fits_is_deployed_with_its_own_units_signs_and_topics() {
+    let deployment = samples::live_arm();
+    let joints = deployment.joints().unwrap();
+    assert_eq!((joints.topic.as_str(), joints.names.len()), ("joint_states", 3));
+    assert_eq!(deployment.cameras()[0].topic, "images/front");
+    assert_eq!(deployment.instruction_topic(), "~/instruction");
+    assert_eq!(deployment.action_chunk_topic(), "~/action_chunk");
+    let output = &deployment.outputs()[0];
+    assert_eq!((output.topic.as_str(), &*output.names[2]), ("~/joint_trajectory", "finger"));
+    assert_eq!(deployment.action_dt(), Span::from_millis(50.0));
+    assert_eq!(deployment.inference_period(), Span::from_millis(200.0));
+    assert_eq!((deployment.chunk_size(), deployment.n_action_steps()), (4, 3));
+    assert_eq!(deployment.robot(), "arm");
+}
+
+#[test]
+fn state_and_command_of_a_turned_joint_are_inverse_to_each_other() {
+    let deployment = samples::live_arm();
+    let state = deployment.state().unwrap();
+    // -(1.25 rad - 0.25 rad) in degrees.
+    assert!((state[0].line.at(1.25) + 57.295_779_513_082_32).abs() < 1e-12);
+    let Rule::Absolute(line) = deployment.outputs()[0].dims[0].rule else { panic!("not absolute") };
+    assert!((line.at(-57.295_779_513_082_32) - 1.25).abs() < 1e-12);
+}
+
+#[test]
+fn a_share_is_zero_and_one_where_the_profile_says() {
+    let state = samples::live_arm().state().unwrap()[2];
+    assert_eq!(state.joint, 2);
+    for (position, share) in [(0.01, 0.0), (0.05, 1.0), (0.02, 0.25)] {
+        assert!((state.line.at(position) - share).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn a_controller_input_is_passed_on_as_it_is() {
+    let bundle = bundle(INPUT_IO, &["front"]);
+    let deployment = Deployment::check(&bundle, &profile(INPUT_PROFILE), parameters(&[])).unwrap();
+    assert_eq!(deployment.cameras()[0].topic, "images/front/compressed");
+    assert_eq!((deployment.joints(), deployment.state()), (None, None));
+    let output = &deployment.outputs()[0];
+    assert_eq!((output.topic.as_str(), &*output.names[0]), ("~/command", "eef_x"));
+    assert_eq!(output.dims[0].rule, Rule::Absolute(Line { gain: 1.0, bias: 0.0 }));
+    assert_eq!((output.dims[0].rest, output.dims[1].rest), (Rest::Zero, Rest::Unknown));
+    assert_eq!(deployment.motion(), Motion::DryRun);
+}
+
+#[test]
+fn topics_of_parameters_win() {
+    let topics =
+        [("images.front", "/cam"), ("joint_states", "/js"), ("joint_trajectory", "/jt"), ("instruction", "/i")];
+    let topics = topics.map(|(name, topic)| (name, ParamValue::String(topic.to_owned())));
+    let bundle = bundle(ARM_IO, &["front"]);
+    let deployment = Deployment::check(&bundle, &profile(ARM_PROFILE), parameters(&topics)).unwrap();
+    assert_eq!(deployment.cameras()[0].topic, "/cam");
+    assert_eq!(deployment.joints().unwrap().topic, "/js");
+    assert_eq!(deployment.outputs()[0].topic, "/jt");
+    assert_eq!(deployment.instruction_topic(), "/i");
+}
+
+#[test]
+fn an_output_refuses_a_kind_that_it_cannot_carry() {
+    let wrong = ARM_PROFILE.replace("action: shoulder", "action: eef_x").replace("action: elbow", "action: other");
+    assert_eq!(
+        refusal(INPUT_IO, &wrong),
+        [
+            "output `joint_trajectory` (joint `j1`): action `eef_x` is `eef_delta_position`, it carries \
+             joint_position, joint_delta, gripper",
+            "output `joint_trajectory` (joint `j2`): the bundle has no action `other`",
+        ]
+    );
+    assert_eq!(
+        refusal(
+            "rate_hz: 20\nactions:\n- {name: eef_x, unit: rad, kind: joint_position}\n- {name: gripper, unit: m, kind: \
+             eef_delta_position, scale: 1, frame: base, reference: measured}\n",
+            INPUT_PROFILE
+        ),
+        [
+            "output `controller_input` (input `eef_x`): action `eef_x` is `joint_position`, it carries \
+             eef_delta_position, eef_delta_rotation, gripper",
+            "output `controller_input` (input `gripper`): action `gripper` is `eef_delta_position`, it takes no `open` \
+             and `closed`",
+        ]
+    );
+}
+
+#[test]
+fn metres_are_no_controller_input() {
+    let metres = INPUT_IO.replace("unit: controller_input", "unit: m");
+    assert_eq!(
+        refusal(&metres, INPUT_PROFILE),
+        ["output `controller_input` (input `eef_x`): action `eef_x` is in m, the output in controller_input"]
+    );
+}
+
+#[test]
+fn everything_that_does_not_fit_is_listed_at_once() {
+    let bundle = bundle(&ARM_IO.replace("elbow, unit: rad, source", "wrist, unit: rad, source"), &["front", "wrist"]);
+    let profile_text = ARM_PROFILE
+        .replace("action: gripper", "action: shoulder")
+        .replace("open: 0.05, closed: 0.01", "sign: 1, offset: 0, min: 0, max: 1");
+    let more = [
+        ("n_action_steps", ParamValue::Int(5)),
+        ("inference_rate_hz", ParamValue::Int(30)),
+        ("images.back", ParamValue::String("/back".to_owned())),
+    ];
+    let error = Deployment::check(&bundle, &profile(&profile_text), parameters(&more)).unwrap_err();
+    assert_eq!(
+        error.0,
+        [
+            "parameter `images.back`: the bundle has no camera `back`",
+            "camera `wrist`: no input of the profile shows it",
+            "parameter `n_action_steps` is 5, the bundle predicts 4 steps",
+            "parameter `inference_rate_hz` is 30, the policy acts at 20 Hz",
+            "state `wrist`: no joint of the profile feeds it",
+            "output `joint_trajectory` (joint `finger`): action `shoulder` is in deg, the joint in m",
+            "action `shoulder` is carried twice: output `joint_trajectory` (joint `j1`), output `joint_trajectory` \
+             (joint `finger`)",
+            "action `gripper` (`gripper`): no output of the profile carries it",
+        ]
+    );
+}
+
+#[test]
+fn unnamed_dimensions_move_nothing() {
+    let error = Deployment::check(&unnamed_bundle(), &profile(ARM_PROFILE), parameters(&[])).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "bundle, profile and parameters do not fit together: the bundle does not say what its action and state \
+         dimensions mean (`io` is absent), so nothing can be moved by it: export it with an IO file"
+    );
+}
+
+#[test]
+fn a_state_that_joint_messages_do_not_hold_is_refused_with_both_words() {
+    let io = ARM_IO
+        .replace("shoulder, unit: deg, source: joint_position", "shoulder, unit: m, source: joint_position")
+        .replace("elbow, unit: rad, source: joint_position", "elbow, unit: rad, source: eef_rotation")
+        .replace("unit: normalized, source", "unit: m, source");
+    assert_eq!(
+        refusal(&io, ARM_PROFILE),
+        [
+            "state `shoulder`: the policy wants m, joint `j1` gives rad",
+            "state `elbow`: its source is `eef_rotation`, input `joint_states` carries joint_position, gripper",
+            "state `gripper`: the policy wants m, joint `finger` gives normalized",
+        ]
+    );
+}
+
+#[test]
+fn a_joint_that_nobody_measures_is_not_moved() {
+    let io = ARM_IO.replace("- {name: elbow, unit: rad, source: joint_position}\n", "");
+    let unmeasured = ARM_PROFILE.replace("  - {joint: j2, state: elbow, unit: rad, sign: 1, offset: 0.0}\n", "");
+    let at = "output `joint_trajectory` (joint `j2`)";
+    assert_eq!(refusal(&io, &unmeasured), [format!("{at}: no input of the profile measures this joint")]);
+    let degrees =
+        ARM_PROFILE.replace("{joint: j2, state: elbow, unit: rad, sign: 1, offset: 0.0}", "{joint: j2, unit: deg}");
+    assert_eq!(refusal(&io, &degrees), [format!("{at}: it is commanded in rad, but measured in deg")]);
+}
+
+#[test]
+fn a_gripper_that_closes_in_one_step_needs_a_limit_that_lets_it() {
+    let io = ARM_IO.replace("closed: 0.0}", "closed: 0.0, threshold: 0.5}");
+    assert_eq!(
+        refusal(&io, &ARM_PROFILE.replace("max_step: 0.04", "max_step: 0.02")),
+        ["output `joint_trajectory` (joint `finger`): action `gripper` opens and closes in one step, so `max_step` \
+             is at least 0.04, got 0.02"]
+    );
+}
+
+#[test]
+fn a_change_takes_scale_unit_and_sign_but_no_offset() {
+    let io = ARM_IO.replace(
+        "{name: shoulder, unit: deg, kind: joint_position}",
+        "{name: shoulder, unit: controller_input, kind: joint_delta, scale: 0.2, reference: chunk_start}",
+    );
+    let deployment = Deployment::check(&bundle(&io, &["front"]), &profile(ARM_PROFILE), parameters(&[])).unwrap();
+    let want = Rule::Delta { gain: -0.2, reference: vla_bundle::Reference::ChunkStart };
+    assert_eq!(deployment.outputs()[0].dims[0].rule, want);
+}
+
+#[test]
+fn two_outputs_on_one_topic_are_refused() {
+    let second = "- kind: joint_trajectory\n  joints:\n  - {joint: finger,";
+    assert_eq!(
+        refusal(ARM_IO, &ARM_PROFILE.replace("  - {joint: finger, action", &format!("{second} action"))),
+        ["two outputs publish on topic `~/joint_trajectory`"]
+    );
+}

@@ -1,0 +1,358 @@
+//! Robot profiles: what the robot is, written by hand in YAML by the person who knows it.
+//!
+//! Raw fields become a checked [`Profile`]; nothing that moves the robot has a default.
+
+mod raw;
+
+use std::path::Path;
+
+use serde::Deserialize;
+use vla_bundle::Unit;
+
+/// The profile format this build reads.
+pub const FORMAT: u32 = 1;
+
+/// A robot whose description does not contradict itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    robot: String,
+    cameras: Vec<Camera>,
+    joint_states: Option<JointStates>,
+    instruction_topic: Option<String>,
+    outputs: Vec<Output>,
+}
+
+/// A camera topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Camera {
+    /// Name of the bundle's camera that this topic shows.
+    pub camera: String,
+    /// Topic; `None` for the default of its transport.
+    pub topic: Option<String>,
+    /// Message type.
+    pub transport: Transport,
+    /// Oldest frame that may be used, ms, positive.
+    pub max_age_ms: f64,
+}
+
+/// Message type of a camera topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// `sensor_msgs/Image`.
+    Raw,
+    /// `sensor_msgs/CompressedImage`.
+    Compressed,
+}
+
+/// A `sensor_msgs/JointState` topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JointStates {
+    /// Topic; `None` for the default.
+    pub topic: Option<String>,
+    /// Oldest message that may be used, ms, positive.
+    pub max_age_ms: f64,
+    /// Joints that are measured.
+    pub joints: Vec<MeasuredJoint>,
+}
+
+/// A joint that the robot reports.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeasuredJoint {
+    /// ROS joint name.
+    pub joint: String,
+    /// Unit of the message's position: rad, deg or m.
+    pub unit: Unit,
+    /// State dimension that it feeds; `None` where it is measured only to know where the joint is.
+    pub feeds: Option<Feed>,
+}
+
+/// How a joint's position becomes a state value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feed {
+    /// Name of the state dimension.
+    pub state: String,
+    /// The rule.
+    pub rule: FeedRule,
+}
+
+/// How a joint's position becomes a state value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FeedRule {
+    /// `sign * (position - offset)`, then the unit of the state: the inverse of [`Carries::Position`].
+    Position {
+        /// 1 or -1.
+        sign: f64,
+        /// Robot position of the policy's zero, in the joint's unit.
+        offset: f64,
+    },
+    /// A share without a unit: 0 at `at_zero`, 1 at `at_one`, linear between and beyond.
+    Share {
+        /// Robot position that means 0, in the joint's unit.
+        at_zero: f64,
+        /// Robot position that means 1, in the joint's unit.
+        at_one: f64,
+    },
+}
+
+/// A topic that moves the robot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// What it publishes.
+    pub kind: OutputKind,
+    /// Topic; `None` for the default of its kind.
+    pub topic: Option<String>,
+    /// Its values in message order.
+    pub dims: Vec<OutputDim>,
+}
+
+/// What an output publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputKind {
+    /// `trajectory_msgs/JointTrajectory`: positions of named joints.
+    JointTrajectory,
+    /// `std_msgs/Float64MultiArray`, one message per row at the policy's rate: inputs of a controller in [-1, 1].
+    ControllerInput,
+}
+
+impl OutputKind {
+    /// The word for it in profiles and messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            OutputKind::JointTrajectory => "joint_trajectory",
+            OutputKind::ControllerInput => "controller_input",
+        }
+    }
+}
+
+/// One value of an output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputDim {
+    /// ROS joint name; for controller inputs the action's name.
+    pub name: String,
+    /// Action dimension that it carries.
+    pub action: String,
+    /// Unit of the published value.
+    pub unit: Unit,
+    /// How the action becomes the published value.
+    pub carries: Carries,
+    /// What may be published.
+    pub limits: Limits,
+}
+
+/// How an action becomes a published value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Carries {
+    /// `sign * action + offset`, after the unit; changes take the sign alone.
+    Position {
+        /// 1 or -1.
+        sign: f64,
+        /// Robot position of the policy's zero, in the output's unit.
+        offset: f64,
+    },
+    /// A gripper: the opening that the action means, between two published values.
+    Opening {
+        /// Published value of a fully open gripper.
+        open: f64,
+        /// Published value of a fully closed gripper.
+        closed: f64,
+    },
+}
+
+/// Bounds of a published value, in the output's unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value, above `min`.
+    pub max: f64,
+    /// Largest change from one row to the next, positive.
+    pub max_step: f64,
+}
+
+/// Why a profile is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// The file could not be read.
+    #[error("cannot read robot profile: {source}: {path}")]
+    Read {
+        /// Reason of the operating system.
+        source: std::io::Error,
+        /// The file.
+        path: String,
+    },
+    /// Not YAML, or an unknown or missing field.
+    #[error("robot profile: {reason}: {path}")]
+    Parse {
+        /// Reason with line and column.
+        reason: String,
+        /// The file.
+        path: String,
+    },
+    /// The profile contradicts itself; every contradiction is listed.
+    #[error("robot profile: {}: {path}", .problems.join("; "))]
+    Inconsistent {
+        /// What is wrong.
+        problems: Vec<String>,
+        /// The file.
+        path: String,
+    },
+}
+
+impl Profile {
+    /// Reads a profile file.
+    ///
+    /// # Errors
+    /// See [`ProfileError`].
+    pub fn load(path: &Path) -> Result<Self, ProfileError> {
+        let origin = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ProfileError::Read { source, path: origin.clone() })?;
+        Self::parse(&text, &origin)
+    }
+
+    /// Reads a profile's text; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// See [`ProfileError`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self, ProfileError> {
+        let raw = serde_saphyr::from_str(text)
+            .map_err(|e| ProfileError::Parse { reason: e.to_string(), path: origin.to_owned() })?;
+        raw::check(raw).map_err(|problems| ProfileError::Inconsistent { problems, path: origin.to_owned() })
+    }
+
+    /// The robot's name, for people.
+    pub fn robot(&self) -> &str {
+        &self.robot
+    }
+
+    /// Camera topics, each for another camera.
+    pub fn cameras(&self) -> &[Camera] {
+        &self.cameras
+    }
+
+    /// The joint topic; its joints are named once, and feed each state dimension at most once.
+    pub fn joint_states(&self) -> Option<&JointStates> {
+        self.joint_states.as_ref()
+    }
+
+    /// Topic of the instruction; `None` for the default.
+    pub fn instruction_topic(&self) -> Option<&str> {
+        self.instruction_topic.as_deref()
+    }
+
+    /// Topics that move the robot; each joint is moved by one of them.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "format: 1\nrobot: r\ninputs:\n- {kind: camera, camera: front, transport: raw, max_age_ms: 50}\noutputs:\n- kind: joint_trajectory\n  joints:\n";
+    const JOINT: &str =
+        "  - {joint: j1, action: a1, unit: rad, sign: -1, offset: 0.5, min: -2, max: 1.5, max_step: 0.05}\n";
+
+    fn refusal(text: &str) -> String {
+        Profile::parse(text, "p.yaml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_joint_keeps_its_numbers() {
+        let profile = Profile::parse(&format!("{HEAD}{JOINT}"), "p.yaml").unwrap();
+        let dim = &profile.outputs()[0].dims[0];
+        assert_eq!(dim.carries, Carries::Position { sign: -1.0, offset: 0.5 });
+        assert_eq!(dim.limits, Limits { min: -2.0, max: 1.5, max_step: 0.05 });
+        assert_eq!((dim.unit, dim.name.as_str(), dim.action.as_str()), (Unit::Rad, "j1", "a1"));
+    }
+
+    #[test]
+    fn a_gripper_moves_between_open_and_closed() {
+        let finger = "  - {joint: f, action: g, unit: m, open: 0.01, closed: 0.04, max_step: 0.03}\n";
+        let profile = Profile::parse(&format!("{HEAD}{finger}"), "p.yaml").unwrap();
+        let dim = &profile.outputs()[0].dims[0];
+        assert_eq!(dim.carries, Carries::Opening { open: 0.01, closed: 0.04 });
+        assert_eq!(dim.limits, Limits { min: 0.01, max: 0.04, max_step: 0.03 });
+    }
+
+    #[test]
+    fn nothing_that_moves_the_robot_has_a_default() {
+        for field in ["sign: -1, ", "offset: 0.5, ", "min: -2, ", "max: 1.5, "] {
+            assert_eq!(
+                refusal(&format!("{HEAD}{}", JOINT.replace(field, ""))),
+                "robot profile: moved joint `j1`: wanted `sign`, `offset`, `min` and `max`, or `open` and `closed`: p.yaml"
+            );
+        }
+        let missing = refusal(&format!("{HEAD}{}", JOINT.replace(", max_step: 0.05", "")));
+        assert!(missing.contains("missing field `max_step`"), "{missing}");
+    }
+
+    #[test]
+    fn an_unknown_field_is_named() {
+        let unknown = refusal(&format!("{HEAD}{}", JOINT.replace("max_step", "max_velocity: 3, max_step")));
+        assert!(unknown.contains("unknown field `max_velocity`"), "{unknown}");
+    }
+
+    #[test]
+    fn every_contradiction_is_listed_at_once() {
+        let text = "
+format: 1
+robot: r
+inputs:
+- {kind: camera, camera: front, transport: raw, max_age_ms: 0}
+- {kind: camera, camera: front, transport: raw, max_age_ms: 50}
+- kind: joint_states
+  max_age_ms: 50
+  joints:
+  - {joint: j1, state: s, unit: rad, sign: 2, offset: 0}
+  - {joint: j1, state: s, unit: normalized, at_zero: 1, at_one: 1}
+  - {joint: j2, unit: rad, sign: 1}
+outputs:
+- kind: joint_trajectory
+  joints:
+  - {joint: j1, action: a, unit: rad, sign: 1, offset: 0, min: 1, max: 1, max_step: 0}
+  - {joint: j1, action: b, unit: rad, open: 1, closed: 1, max_step: 1}
+- kind: controller_input
+  dims:
+  - {action: c, min: -1.5, max: 1, max_step: 0.1}
+";
+        let error = Profile::parse(text, "p.yaml").unwrap_err();
+        let ProfileError::Inconsistent { problems, .. } = error else { panic!("{error}") };
+        assert_eq!(
+            problems,
+            [
+                "camera `front`: `max_age_ms` is 0, wanted a positive number",
+                "measured joint `j1`: `sign` is 2, wanted 1 or -1",
+                "measured joint `j1`: `unit` is normalized, wanted rad, deg or m",
+                "measured joint `j1`: `at_zero` is 1 and `at_one` is 1, wanted two different numbers",
+                "measured joint `j2`: wanted `state` with `sign` and `offset`, `state` with `at_zero` and `at_one`, or none",
+                "moved joint `j1`: `min` is 1 and `max` is 1, wanted two numbers in this order",
+                "moved joint `j1`: `max_step` is 0, wanted a positive number",
+                "moved joint `j1`: `open` is 1 and `closed` is 1, wanted two different numbers",
+                "controller input `c`: range is [-1.5, 1], a controller input is in [-1, 1]",
+                "camera `front` is listed twice",
+                "measured joint `j1` is listed twice",
+                "state `s` is listed twice",
+                "moved joint `j1` is listed twice",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_refused() {
+        for number in [".nan", ".inf", "1e999"] {
+            let error = refusal(&format!("{HEAD}{}", JOINT.replace("offset: 0.5", &format!("offset: {number}"))));
+            assert!(error.contains("non-finite"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        assert_eq!(
+            refusal(&HEAD.replace("joints:", "joints: []").replace("format: 1", "format: 2")),
+            "robot profile: `format` is 2, this build reads 1: p.yaml"
+        );
+    }
+}

@@ -1,0 +1,257 @@
+//! The profile as people write it, and the way from there to a checked [`Profile`].
+//!
+//! The YAML reader refuses numbers that are not finite, so nothing here looks for them.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use vla_bundle::Unit;
+
+use super::{
+    Camera, Carries, FORMAT, Feed, FeedRule, JointStates, Limits, MeasuredJoint, Output, OutputDim, OutputKind,
+    Profile, Transport,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProfile {
+    format: u32,
+    robot: String,
+    inputs: Vec<RawInput>,
+    outputs: Vec<RawOutput>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum RawInput {
+    Camera { camera: String, topic: Option<String>, transport: Transport, max_age_ms: f64 },
+    JointStates { topic: Option<String>, max_age_ms: f64, joints: Vec<RawMeasured> },
+    Instruction { topic: String },
+}
+
+/// Which fields are wanted depends on `state` and on whether it is a position or a share.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMeasured {
+    joint: String,
+    unit: Unit,
+    state: Option<String>,
+    sign: Option<f64>,
+    offset: Option<f64>,
+    at_zero: Option<f64>,
+    at_one: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum RawOutput {
+    JointTrajectory { topic: Option<String>, joints: Vec<RawJoint> },
+    ControllerInput { topic: Option<String>, dims: Vec<RawDim> },
+}
+
+/// Either a position (`sign`, `offset`, `min`, `max`) or a gripper (`open`, `closed`).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawJoint {
+    joint: String,
+    action: String,
+    unit: Unit,
+    max_step: f64,
+    sign: Option<f64>,
+    offset: Option<f64>,
+    min: Option<f64>,
+    max: Option<f64>,
+    open: Option<f64>,
+    closed: Option<f64>,
+}
+
+/// Either a value (`min`, `max`) or a gripper (`open`, `closed`).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDim {
+    action: String,
+    max_step: f64,
+    min: Option<f64>,
+    max: Option<f64>,
+    open: Option<f64>,
+    closed: Option<f64>,
+}
+
+/// What is wrong, all of it.
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn add(&mut self, at: &str, what: &str) {
+        self.0.push(format!("{at}: {what}"));
+    }
+
+    fn unique<'a>(&mut self, what: &str, names: impl IntoIterator<Item = &'a str>) {
+        let mut seen = BTreeSet::new();
+        for name in names {
+            if !seen.insert(name) {
+                self.0.push(format!("{what} `{name}` is listed twice"));
+            }
+        }
+    }
+
+    fn positive(&mut self, at: &str, field: &str, value: f64) {
+        if value <= 0.0 {
+            self.add(at, &format!("`{field}` is {value}, wanted a positive number"));
+        }
+    }
+
+    fn joint_unit(&mut self, at: &str, unit: Unit) {
+        if !matches!(unit, Unit::Rad | Unit::Deg | Unit::M) {
+            self.add(at, &format!("`unit` is {}, wanted rad, deg or m", unit.word()));
+        }
+    }
+
+    fn sign(&mut self, at: &str, sign: f64) {
+        if sign.abs() != 1.0 {
+            self.add(at, &format!("`sign` is {sign}, wanted 1 or -1"));
+        }
+    }
+
+    /// Two numbers between which a value moves.
+    fn apart(&mut self, at: &str, names: [&str; 2], values: [f64; 2]) {
+        let ([a, b], [x, y]) = (names, values);
+        if x == y {
+            self.add(at, &format!("`{a}` is {x} and `{b}` is {y}, wanted two different numbers"));
+        }
+    }
+
+    fn limits(&mut self, at: &str, [min, max]: [f64; 2], max_step: f64) -> Limits {
+        if min >= max {
+            self.add(at, &format!("`min` is {min} and `max` is {max}, wanted two numbers in this order"));
+        }
+        self.positive(at, "max_step", max_step);
+        Limits { min, max, max_step }
+    }
+}
+
+pub(super) fn check(raw: RawProfile) -> Result<Profile, Vec<String>> {
+    if raw.format != FORMAT {
+        return Err(vec![format!("`format` is {}, this build reads {FORMAT}", raw.format)]);
+    }
+    let mut problems = Problems::default();
+    let mut profile = Profile {
+        robot: raw.robot,
+        cameras: Vec::new(),
+        joint_states: None,
+        instruction_topic: None,
+        outputs: Vec::new(),
+    };
+    for input in raw.inputs {
+        take_input(input, &mut profile, &mut problems);
+    }
+    profile.outputs = raw.outputs.into_iter().map(|output| take_output(output, &mut problems)).collect();
+    problems.unique("camera", profile.cameras.iter().map(|c| c.camera.as_str()));
+    let measured = profile.joint_states.iter().flat_map(|j| &j.joints);
+    problems.unique("measured joint", measured.clone().map(|j| j.joint.as_str()));
+    problems.unique("state", measured.filter_map(|j| j.feeds.as_ref()).map(|feed| feed.state.as_str()));
+    let moved = profile.outputs.iter().filter(|o| o.kind == OutputKind::JointTrajectory).flat_map(|o| &o.dims);
+    problems.unique("moved joint", moved.map(|dim| dim.name.as_str()));
+    if problems.0.is_empty() { Ok(profile) } else { Err(problems.0) }
+}
+
+fn take_input(input: RawInput, profile: &mut Profile, problems: &mut Problems) {
+    match input {
+        RawInput::Camera { camera, topic, transport, max_age_ms } => {
+            problems.positive(&format!("camera `{camera}`"), "max_age_ms", max_age_ms);
+            profile.cameras.push(Camera { camera, topic, transport, max_age_ms });
+        }
+        RawInput::JointStates { topic, max_age_ms, joints } => {
+            problems.positive("joint_states", "max_age_ms", max_age_ms);
+            let joints = joints.into_iter().map(|joint| take_measured(joint, problems)).collect();
+            if profile.joint_states.replace(JointStates { topic, max_age_ms, joints }).is_some() {
+                problems.0.push("input `joint_states` is listed twice".to_owned());
+            }
+        }
+        RawInput::Instruction { topic } => {
+            if profile.instruction_topic.replace(topic).is_some() {
+                problems.0.push("input `instruction` is listed twice".to_owned());
+            }
+        }
+    }
+}
+
+fn take_measured(raw: RawMeasured, problems: &mut Problems) -> MeasuredJoint {
+    let at = format!("measured joint `{}`", raw.joint);
+    problems.joint_unit(&at, raw.unit);
+    let feeds = match (raw.state, raw.sign, raw.offset, raw.at_zero, raw.at_one) {
+        (None, None, None, None, None) => None,
+        (Some(state), Some(sign), Some(offset), None, None) => {
+            problems.sign(&at, sign);
+            Some(Feed { state, rule: FeedRule::Position { sign, offset } })
+        }
+        (Some(state), None, None, Some(at_zero), Some(at_one)) => {
+            problems.apart(&at, ["at_zero", "at_one"], [at_zero, at_one]);
+            Some(Feed { state, rule: FeedRule::Share { at_zero, at_one } })
+        }
+        _ => {
+            problems.add(&at, "wanted `state` with `sign` and `offset`, `state` with `at_zero` and `at_one`, or none");
+            None
+        }
+    };
+    MeasuredJoint { joint: raw.joint, unit: raw.unit, feeds }
+}
+
+fn take_output(raw: RawOutput, problems: &mut Problems) -> Output {
+    match raw {
+        RawOutput::JointTrajectory { topic, joints } => {
+            let dims = joints.into_iter().map(|joint| take_joint(joint, problems)).collect();
+            Output { kind: OutputKind::JointTrajectory, topic, dims }
+        }
+        RawOutput::ControllerInput { topic, dims } => {
+            let dims = dims.into_iter().map(|dim| take_dim(dim, problems)).collect();
+            Output { kind: OutputKind::ControllerInput, topic, dims }
+        }
+    }
+}
+
+fn take_joint(raw: RawJoint, problems: &mut Problems) -> OutputDim {
+    let at = format!("moved joint `{}`", raw.joint);
+    problems.joint_unit(&at, raw.unit);
+    let (carries, limits) = match (raw.sign, raw.offset, raw.min, raw.max, raw.open, raw.closed) {
+        (Some(sign), Some(offset), Some(min), Some(max), None, None) => {
+            problems.sign(&at, sign);
+            (Carries::Position { sign, offset }, problems.limits(&at, [min, max], raw.max_step))
+        }
+        (None, None, None, None, Some(open), Some(closed)) => gripper(&at, [open, closed], raw.max_step, problems),
+        _ => {
+            problems.add(&at, "wanted `sign`, `offset`, `min` and `max`, or `open` and `closed`");
+            unlimited(raw.max_step)
+        }
+    };
+    OutputDim { name: raw.joint, action: raw.action, unit: raw.unit, carries, limits }
+}
+
+fn take_dim(raw: RawDim, problems: &mut Problems) -> OutputDim {
+    let at = format!("controller input `{}`", raw.action);
+    let (carries, limits) = match (raw.min, raw.max, raw.open, raw.closed) {
+        (Some(min), Some(max), None, None) => {
+            (Carries::Position { sign: 1.0, offset: 0.0 }, problems.limits(&at, [min, max], raw.max_step))
+        }
+        (None, None, Some(open), Some(closed)) => gripper(&at, [open, closed], raw.max_step, problems),
+        _ => {
+            problems.add(&at, "wanted `min` and `max`, or `open` and `closed`");
+            unlimited(raw.max_step)
+        }
+    };
+    if limits.min < -1.0 || limits.max > 1.0 {
+        problems.add(&at, &format!("range is [{}, {}], a controller input is in [-1, 1]", limits.min, limits.max));
+    }
+    OutputDim { name: raw.action.clone(), action: raw.action, unit: Unit::ControllerInput, carries, limits }
+}
+
+fn gripper(at: &str, [open, closed]: [f64; 2], max_step: f64, problems: &mut Problems) -> (Carries, Limits) {
+    problems.apart(at, ["open", "closed"], [open, closed]);
+    problems.positive(at, "max_step", max_step);
+    (Carries::Opening { open, closed }, Limits { min: open.min(closed), max: open.max(closed), max_step })
+}
+
+/// Stands in for a dimension that is refused anyway, so that only its first problem is reported.
+fn unlimited(max_step: f64) -> (Carries, Limits) {
+    (Carries::Position { sign: 1.0, offset: 0.0 }, Limits { min: -1.0, max: 1.0, max_step })
+}
