@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::time::Span;
 
-/// A ROS 2 parameter value (`rcl_interfaces/ParameterValue`).
+/// The value of a ROS 2 parameter (`rcl_interfaces/ParameterValue`).
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum ParamValue {

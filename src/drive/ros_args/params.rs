@@ -5,26 +5,7 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
-/// The value of a parameter.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ParamValue {
-    /// `true`, `yes`, `on`, ...
-    Bool(bool),
-    /// A whole number.
-    Int(i64),
-    /// A number with a point, an exponent, or without end.
-    Double(f64),
-    /// Everything else, and everything in quotes.
-    String(String),
-    /// Only booleans.
-    BoolArray(Vec<bool>),
-    /// Only whole numbers.
-    IntArray(Vec<i64>),
-    /// Only doubles.
-    DoubleArray(Vec<f64>),
-    /// Only strings.
-    StringArray(Vec<String>),
-}
+pub use crate::deploy::ParamValue;
 
 /// Why text is no parameter YAML.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
