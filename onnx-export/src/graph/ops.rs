@@ -12,7 +12,7 @@ pub struct Cut {
     pub axis: usize,
     /// First index kept.
     pub start: u64,
-    /// Length of what is kept: up to the end of the axis where the axis or the length is a symbol.
+    /// Length of what is kept: up to the end of the axis where it is a symbol; an axis of unknown length must have it.
     pub length: Dim,
 }
 
@@ -178,6 +178,7 @@ impl Builder<'_, '_> {
     pub fn slice(&mut self, label: &str, x: &Value, cut: &Cut) -> Result<Value, GraphError> {
         let end = match (x.dims.get(cut.axis), &cut.length) {
             (Some(Dim::Fixed(n)), Dim::Fixed(length)) if cut.start + length <= *n => (cut.start + length) as i64,
+            (Some(Dim::Symbol(_)), Dim::Fixed(length)) => (cut.start + length) as i64,
             (Some(Dim::Symbol(_)), Dim::Symbol(_)) => i64::MAX,
             _ => {
                 let reason =

@@ -1,0 +1,15 @@
+//! Network blocks: weights in, values out. No model names; what differs between models is an argument.
+
+mod linear;
+mod llama;
+mod mlp;
+mod mlp_resnet;
+mod norm;
+mod vit;
+
+pub use linear::{linear, linear_unbiased};
+pub use llama::{LlamaConfig, llama};
+pub use mlp::gelu_mlp;
+pub use mlp_resnet::{MlpResnetConfig, mlp_resnet};
+pub use norm::{layer_norm, rms_norm};
+pub use vit::{VitConfig, vit};

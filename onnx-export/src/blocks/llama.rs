@@ -1,0 +1,97 @@
+//! A Llama stack whose tokens all see each other, from embeddings to normalised hidden states.
+
+use crate::ExportError;
+use crate::checkpoint::Scope;
+use crate::graph::{Builder, RotaryTables, Value};
+
+use super::{linear_unbiased, rms_norm};
+
+/// Sizes of a Llama stack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LlamaConfig {
+    /// Width of a token.
+    pub hidden: u64,
+    /// Width inside a layer's MLP.
+    pub intermediate: u64,
+    /// Layers.
+    pub layers: u64,
+    /// Attention heads, for queries, keys and values alike.
+    pub heads: u64,
+    /// Rows of the embedding table.
+    pub vocabulary: u64,
+    /// Epsilon of the norms.
+    pub norm_eps: f32,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f32,
+}
+
+/// Hidden states `[1, n, hidden]` after the final norm of embeddings `[1, n, hidden]` at `positions [1, n]`, i64.
+///
+/// # Errors
+/// Weights that are absent or of another shape, or embeddings of another width.
+pub fn llama<'w>(
+    g: &mut Builder<'_, 'w>,
+    w: &Scope<'w>,
+    [embeds, positions]: [&Value; 2],
+    config: &LlamaConfig,
+) -> Result<Value, ExportError> {
+    let frequencies = inverse_frequencies(config.hidden / config.heads, config.rope_theta);
+    let tables = g.rotary_tables("rope", positions, &frequencies)?;
+    let mut x = embeds.clone();
+    for index in 0..config.layers {
+        let name = format!("layers.{index}");
+        x = layer(&mut g.at(&name), &w.at(&name), (&x, &tables), config)?;
+    }
+    rms_norm(&mut g.at("norm"), &w.at("norm"), &x, (config.hidden, config.norm_eps))
+}
+
+fn layer<'w>(
+    g: &mut Builder<'_, 'w>,
+    w: &Scope<'w>,
+    (x, tables): (&Value, &RotaryTables),
+    config: &LlamaConfig,
+) -> Result<Value, ExportError> {
+    let norm = (config.hidden, config.norm_eps);
+    let y = rms_norm(&mut g.at("input_layernorm"), &w.at("input_layernorm"), x, norm)?;
+    let y = attention(&mut g.at("self_attn"), &w.at("self_attn"), (&y, tables), config)?;
+    let x = g.add("residual_attn", x, &y)?;
+    let y = rms_norm(&mut g.at("post_attention_layernorm"), &w.at("post_attention_layernorm"), &x, norm)?;
+    let y = gated_mlp(&mut g.at("mlp"), &w.at("mlp"), &y, config)?;
+    Ok(g.add("residual_mlp", &x, &y)?)
+}
+
+fn attention<'w>(
+    g: &mut Builder<'_, 'w>,
+    w: &Scope<'w>,
+    (x, tables): (&Value, &RotaryTables),
+    config: &LlamaConfig,
+) -> Result<Value, ExportError> {
+    let square = [config.hidden; 2];
+    let q = linear_unbiased(&mut g.at("q_proj"), &w.at("q_proj"), x, square)?;
+    let k = linear_unbiased(&mut g.at("k_proj"), &w.at("k_proj"), x, square)?;
+    let v = linear_unbiased(&mut g.at("v_proj"), &w.at("v_proj"), x, square)?;
+    let q = g.rotate("q_rotated", &q, tables, config.heads)?;
+    let k = g.rotate("k_rotated", &k, tables, config.heads)?;
+    let y = g.attention("attention", [&q, &k, &v], config.heads)?;
+    linear_unbiased(&mut g.at("o_proj"), &w.at("o_proj"), &y, square)
+}
+
+/// `down(silu(gate(x)) * up(x))`.
+fn gated_mlp<'w>(
+    g: &mut Builder<'_, 'w>,
+    w: &Scope<'w>,
+    x: &Value,
+    config: &LlamaConfig,
+) -> Result<Value, ExportError> {
+    let (hidden, inner) = (config.hidden, config.intermediate);
+    let gate = linear_unbiased(&mut g.at("gate_proj"), &w.at("gate_proj"), x, [hidden, inner])?;
+    let up = linear_unbiased(&mut g.at("up_proj"), &w.at("up_proj"), x, [hidden, inner])?;
+    let gate = g.silu("silu", &gate)?;
+    let y = g.mul("gated", &gate, &up)?;
+    linear_unbiased(&mut g.at("down_proj"), &w.at("down_proj"), &y, [inner, hidden])
+}
+
+/// `theta^(-2i / width)` for each pair of a head, with the original's order of f32 roundings.
+fn inverse_frequencies(head_width: u64, theta: f32) -> Vec<f32> {
+    (0..head_width / 2).map(|i| 1.0 / theta.powf((2 * i) as f32 / head_width as f32)).collect()
+}

@@ -1,0 +1,23 @@
+//! Linear layers with a GELU between neighbours.
+
+use crate::ExportError;
+use crate::checkpoint::Scope;
+use crate::graph::{Builder, Value};
+
+use super::linear;
+
+/// `fc1`, GELU, `fc2`, ..: one layer from each of `widths` to the next, exact GELU between layers, none after the last.
+///
+/// # Errors
+/// Weights that are absent or of another shape, or an `x` of another width.
+pub fn gelu_mlp<'w>(g: &mut Builder<'_, 'w>, w: &Scope<'w>, x: &Value, widths: &[u64]) -> Result<Value, ExportError> {
+    let mut x = x.clone();
+    for (index, pair) in widths.windows(2).enumerate() {
+        let name = format!("fc{}", index + 1);
+        x = linear(&mut g.at(&name), &w.at(&name), &x, [pair[0], pair[1]])?;
+        if index + 2 < widths.len() {
+            x = g.gelu(&format!("gelu{}", index + 1), &x)?;
+        }
+    }
+    Ok(x)
+}

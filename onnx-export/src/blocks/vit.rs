@@ -1,0 +1,132 @@
+//! A vision transformer as timm builds it, read out before its last block.
+
+use vla_bundle::Dim;
+
+use crate::ExportError;
+use crate::checkpoint::Scope;
+use crate::graph::{Builder, Cut, Layout, Value, fixed};
+
+use super::{gelu_mlp, layer_norm, linear};
+
+/// Sizes of a vision transformer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VitConfig {
+    /// Side of the square picture in pixels.
+    pub image_size: u64,
+    /// Side of a patch in pixels.
+    pub patch_size: u64,
+    /// Width of a token.
+    pub width: u64,
+    /// Transformer blocks in the checkpoint; the last one is not run.
+    pub depth: u64,
+    /// Attention heads.
+    pub heads: u64,
+    /// Width inside a block's MLP.
+    pub mlp_width: u64,
+    /// Names and counts of the learned tokens before the patches, in order.
+    pub prefix: Vec<(&'static str, u64)>,
+    /// Whether each branch of a block is scaled per channel (`ls1`, `ls2`).
+    pub layer_scale: bool,
+    /// Epsilon of the layer norms.
+    pub norm_eps: f32,
+}
+
+impl VitConfig {
+    /// Patches of one picture.
+    pub fn patches(&self) -> u64 {
+        (self.image_size / self.patch_size).pow(2)
+    }
+}
+
+/// Patch tokens `[n, patches, width]`, row-major over each picture, of pictures `[n, 3, size, size]`: output of the
+/// second-to-last block, no final norm, learned tokens dropped (timm's `get_intermediate_layers`).
+///
+/// # Errors
+/// Weights that are absent or of another shape, or pictures of another size.
+pub fn vit<'w>(
+    g: &mut Builder<'_, 'w>,
+    w: &Scope<'w>,
+    pictures: &Value,
+    config: &VitConfig,
+) -> Result<Value, ExportError> {
+    let patches = embed_patches(g, w, pictures, config)?;
+    let prefix: u64 = config.prefix.iter().map(|(_, count)| count).sum();
+    let mut x = if prefix == 0 { patches } else { with_prefix(g, w, &patches, (config, prefix))? };
+    for index in 0..config.depth.saturating_sub(1) {
+        let name = format!("blocks.{index}");
+        x = block(&mut g.at(&name), &w.at(&name), &x, config)?;
+    }
+    if prefix == 0 {
+        return Ok(x);
+    }
+    Ok(g.slice("patches", &x, &Cut { axis: 1, start: prefix, length: fixed(config.patches()) })?)
+}
+
+/// Patches with their position embedding, `[n, patches, width]`.
+fn embed_patches<'w>(
+    g: &mut Builder<'_, 'w>,
+    w: &Scope<'w>,
+    pictures: &Value,
+    config: &VitConfig,
+) -> Result<Value, ExportError> {
+    let (width, side) = (config.width, config.patch_size);
+    let kernel = g.weight(w.read("patch_embed.proj.weight", &[width, 3, side, side])?, Layout::AsStored)?;
+    let bias = g.weight(w.read("patch_embed.proj.bias", &[width])?, Layout::AsStored)?;
+    let position = g.weight(w.read("pos_embed", &[1, config.patches(), width])?, Layout::AsStored)?;
+    let mut g = g.at("patch_embed");
+    let grid = g.patchify("grid", pictures, &kernel, &bias)?;
+    let n: Dim = grid.dims()[0].clone();
+    let columns = g.reshape("columns", &grid, &[n, fixed(width), fixed(config.patches())])?;
+    let rows = g.transpose("rows", &columns, &[0, 2, 1])?;
+    Ok(g.add("position", &rows, &position)?)
+}
+
+/// The `count` learned tokens before every picture's patches: `[n, count + patches, width]`.
+fn with_prefix<'w>(
+    g: &mut Builder<'_, 'w>,
+    w: &Scope<'w>,
+    patches: &Value,
+    (config, count): (&VitConfig, u64),
+) -> Result<Value, ExportError> {
+    let mut g = g.at("prefix");
+    let mut learned = Vec::new();
+    for (name, count) in &config.prefix {
+        learned.push(g.weight(w.read(name, &[1, *count, config.width])?, Layout::AsStored)?);
+    }
+    let learned = g.concat("learned", 1, &learned.iter().collect::<Vec<_>>(), &fixed(count))?;
+    let learned = g.repeat_like("per_picture", &learned, patches)?;
+    Ok(g.concat("tokens", 1, &[&learned, patches], &fixed(count + config.patches()))?)
+}
+
+fn block<'w>(g: &mut Builder<'_, 'w>, w: &Scope<'w>, x: &Value, config: &VitConfig) -> Result<Value, ExportError> {
+    let (width, eps) = (config.width, config.norm_eps);
+    let y = layer_norm(&mut g.at("norm1"), &w.at("norm1"), x, (width, eps))?;
+    let y = attention(&mut g.at("attn"), &w.at("attn"), &y, config)?;
+    let x = add_branch(g, w, [x, &y], ("ls1", config))?;
+    let y = layer_norm(&mut g.at("norm2"), &w.at("norm2"), &x, (width, eps))?;
+    let y = gelu_mlp(&mut g.at("mlp"), &w.at("mlp"), &y, &[width, config.mlp_width, width])?;
+    add_branch(g, w, [&x, &y], ("ls2", config))
+}
+
+fn attention<'w>(g: &mut Builder<'_, 'w>, w: &Scope<'w>, x: &Value, config: &VitConfig) -> Result<Value, ExportError> {
+    let width = config.width;
+    let qkv = linear(&mut g.at("qkv"), &w.at("qkv"), x, [width, 3 * width])?;
+    let [q, k, v] = g.split("heads", &qkv, 2, [width; 3])?;
+    let y = g.attention("attention", [&q, &k, &v], config.heads)?;
+    linear(&mut g.at("proj"), &w.at("proj"), &y, [width, width])
+}
+
+fn add_branch<'w>(
+    g: &mut Builder<'_, 'w>,
+    w: &Scope<'w>,
+    [x, branch]: [&Value; 2],
+    (scale, config): (&str, &VitConfig),
+) -> Result<Value, ExportError> {
+    let mut g = g.at(scale);
+    if !config.layer_scale {
+        return Ok(g.add("residual", x, branch)?);
+    }
+    let factor = g.weight(w.at(scale).read("scale_factor", &[config.width])?, Layout::AsStored)?;
+    let scaled = g.mul("scaled", branch, &factor)?;
+    Ok(g.add("residual", x, &scaled)?)
+}

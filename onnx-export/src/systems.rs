@@ -1,0 +1,21 @@
+//! One file per model system: from its checkpoint's files to a draft of its bundle.
+
+mod openvla_oft;
+mod prismatic;
+
+use crate::ExportError;
+use crate::bundle_writer::Draft;
+use crate::request::{Request, System};
+
+/// Reads the request's checkpoint and hands the draft of its bundle to `write`: graphs borrow the mapped checkpoint.
+pub(crate) fn with_draft<T>(
+    request: &Request,
+    write: impl FnOnce(Draft<'_>) -> Result<T, ExportError>,
+) -> Result<T, ExportError> {
+    match request.system {
+        System::OpenvlaOft => {
+            let policy = prismatic::Prismatic::open(request, openvla_oft::HIDDEN_OFFSET)?;
+            write(openvla_oft::draft(&policy)?)
+        }
+    }
+}

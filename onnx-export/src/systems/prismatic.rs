@@ -1,0 +1,323 @@
+//! What the OpenVLA family shares: a Prismatic VLM (two vision towers, a projector, Llama) with parts beside it.
+
+mod config;
+pub mod graphs;
+mod image;
+mod text;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use vla_bundle::{
+    Actions, Cadence, CameraStream, ImageStep, Input, Orientation, Range, Source, StateStep, StateStream, Streams,
+    TextStep, Unnormalize,
+};
+
+use crate::ExportError;
+use crate::bundle_writer::Draft;
+use crate::checkpoint::{Bounds, Norm, Statistics, StatisticsSource, Weights, component, identity};
+use crate::graph::Graph;
+use crate::request::{CenterCrop, Head, ImagePipeline, Lacks, Request};
+
+use config::Config;
+
+/// Tokens of an instruction to tune for, and the most that are allowed (about 200 words).
+const PROMPT_OPT: u64 = 35;
+const PROMPT_MAX: u64 = 256;
+
+/// The original's guard against dimensions without a range.
+const RANGE_EPS: f64 = 1e-8;
+
+/// A checkpoint of the family, its files cross-checked with each other and with the request.
+pub struct Prismatic {
+    /// Sizes.
+    pub config: Config,
+    /// Vision towers, projector and language model.
+    pub model: Weights,
+    /// The action head.
+    pub head: Weights,
+    /// What the state goes through; none where the policy takes no state.
+    pub proprio: Option<Proprio>,
+    /// Steps per chunk.
+    pub chunk_size: u64,
+    /// Values per step.
+    pub action_dim: u64,
+    cameras: Vec<CameraStream>,
+    hidden_offset: i64,
+    norm: Norm,
+    statistics: Statistics,
+    action_bounds: Bounds,
+    image_steps: Vec<ImageStep>,
+    text_steps: Vec<TextStep>,
+    dir: PathBuf,
+}
+
+/// The projector of the state.
+pub struct Proprio {
+    /// Its weights.
+    pub weights: Weights,
+    /// Values of the state.
+    pub dim: u64,
+    bounds: Bounds,
+}
+
+/// The facts of a request that this family cannot do without.
+struct Asked {
+    chunk_size: usize,
+    norm: Norm,
+    pipeline: ImagePipeline,
+    crop: CenterCrop,
+    hidden_offset: i64,
+}
+
+impl Prismatic {
+    /// Opens the request's checkpoint; `hidden_offset` holds where the request does not say another one.
+    pub fn open(request: &Request, hidden_offset: i64) -> Result<Self, ExportError> {
+        let asked = Asked::of(request, hidden_offset)?;
+        let dir = request.checkpoint.as_path();
+        let head = open_l1_head(dir, request.head)?;
+        let config = Config::read(dir)?;
+        let model = Weights::open_safetensors(dir)?;
+        let rows = head.shape("model.fc2.weight").and_then(|shape| shape.first().copied());
+        let action_dim = rows.unwrap_or_default();
+        let statistics = Statistics::read(dir, StatisticsSource::File, request.unnorm_key.as_deref())?;
+        let action_bounds = statistics.action(asked.norm, action_dim as usize)?;
+        let proprio = open_proprio(dir, &statistics, asked.norm)?;
+        let policy = Self {
+            image_steps: image::steps(dir, asked.pipeline, asked.crop, &config)?,
+            text_steps: text::steps(dir, config.llama.vocabulary)?,
+            cameras: request.cameras.iter().map(|c| camera(&c.name)).collect(),
+            chunk_size: asked.chunk_size as u64,
+            hidden_offset: asked.hidden_offset,
+            norm: asked.norm,
+            dir: dir.to_owned(),
+            config,
+            model,
+            head,
+            proprio,
+            action_dim,
+            statistics,
+            action_bounds,
+        };
+        policy.check_length()?;
+        Ok(policy)
+    }
+
+    /// Tokens that stand for the actions.
+    pub fn action_tokens(&self) -> u64 {
+        self.chunk_size * self.action_dim
+    }
+
+    /// Residual blocks of the action head.
+    pub fn head_blocks(&self) -> u64 {
+        let there = |index: u64| self.head.shape(&format!("model.mlp_resnet_blocks.{index}.ffn.1.weight")).is_some();
+        let mut count = 0;
+        while there(count) {
+            count += 1;
+        }
+        count
+    }
+
+    /// Patches of all cameras.
+    pub fn patches(&self) -> u64 {
+        self.config.patches() * self.cameras.len() as u64
+    }
+
+    /// Lengths of the sequence before anything is pruned.
+    pub fn token_range(&self) -> Range {
+        let around = self.patches() + u64::from(self.proprio.is_some()) + self.action_tokens() + 1;
+        self.prompt_range(around)
+    }
+
+    /// The prompt's lengths, BOS included, with `more` tokens added.
+    fn prompt_range(&self, more: u64) -> Range {
+        let around = self.patches() + u64::from(self.proprio.is_some()) + self.action_tokens() + 1;
+        let max = self.config.max_tokens.saturating_sub(around).min(PROMPT_MAX);
+        // BOS and the closing space are always there.
+        Range { min: 2 + more, opt: PROMPT_OPT.min(max) + more, max: max + more }
+    }
+
+    fn check_length(&self) -> Result<(), ExportError> {
+        if self.prompt_range(0).max >= PROMPT_OPT {
+            return Ok(());
+        }
+        Err(ExportError::Mismatch {
+            what: format!("tokens of {} patches and {} action values", self.patches(), self.action_tokens()),
+            got: format!("{} left for the instruction", self.prompt_range(0).max),
+            wanted: format!("{PROMPT_OPT} of `llm_max_length` {}", self.config.max_tokens),
+            path: self.dir.join(config::FILE),
+        })
+    }
+
+    /// The bundle of these graphs. Every tensor that none of them read must be one of the known dead ones.
+    pub fn draft<'w>(
+        &'w self,
+        system: &'static str,
+        stages: Vec<(Graph<'w>, Cadence)>,
+    ) -> Result<Draft<'w>, ExportError> {
+        let dropped = self.dropped()?;
+        let key = Some(self.statistics.key().to_owned());
+        let checkpoint = identity(&self.dir, &self.sources(), key, dropped)?;
+        let state_warnings = self.proprio.iter().flat_map(|proprio| &proprio.bounds.warnings);
+        Ok(Draft {
+            system,
+            checkpoint,
+            streams: Streams {
+                cameras: self.cameras.clone(),
+                state: self.proprio.as_ref().map(|proprio| StateStream { dim: proprio.dim as usize }),
+            },
+            inputs: self.inputs(),
+            stages,
+            dims: self.dims(),
+            actions: Actions {
+                tensor: "normalized_actions".to_owned(),
+                chunk_size: self.chunk_size as usize,
+                action_dim: self.action_dim as usize,
+                unnormalize: self.unnormalize(),
+                kept_tokens: None,
+            },
+            copies: vec![(text::TOKENIZER.to_owned(), self.dir.join(text::TOKENIZER))],
+            warnings: self.action_bounds.warnings.iter().chain(state_warnings).cloned().collect(),
+        })
+    }
+
+    fn dropped(&self) -> Result<Vec<String>, ExportError> {
+        self.model.drop_where(|name| self.is_dead(name));
+        self.head.finish()?;
+        if let Some(proprio) = &self.proprio {
+            proprio.weights.finish()?;
+        }
+        Ok(self.model.finish()?)
+    }
+
+    /// Tensors that the originals hold and never use for actions.
+    fn is_dead(&self, name: &str) -> bool {
+        let dead_in_tower = self.config.towers.iter().any(|tower| {
+            let last = format!("blocks.{}.", tower.vit.depth - 1);
+            name.strip_prefix(tower.prefix)
+                .and_then(|rest| rest.strip_prefix('.'))
+                .is_some_and(|rest| [last.as_str(), "norm.", "attn_pool."].iter().any(|dead| rest.starts_with(dead)))
+        });
+        dead_in_tower || name == "language_model.lm_head.weight" || name.ends_with(".rotary_emb.inv_freq")
+    }
+
+    fn sources(&self) -> Vec<PathBuf> {
+        let parts = [Some(&self.model), Some(&self.head), self.proprio.as_ref().map(|proprio| &proprio.weights)];
+        let mut sources: Vec<PathBuf> = parts.into_iter().flatten().flat_map(|w| w.sources().to_vec()).collect();
+        sources.extend([config::FILE, image::FILE, text::TOKENIZER].map(|name| self.dir.join(name)));
+        sources.push(self.statistics.path().to_owned());
+        sources
+    }
+
+    fn inputs(&self) -> Vec<Input> {
+        let input = |tensor: &str, source| Input { tensor: tensor.to_owned(), source };
+        let mut inputs = vec![
+            input("pixel_values", Source::Cameras { steps: self.image_steps.clone() }),
+            input("input_ids", Source::Task { steps: self.text_steps.clone() }),
+            input("hidden_offset", Source::Constant { values: vec![self.hidden_offset] }),
+        ];
+        if let Some(Proprio { bounds: Bounds { low, high, .. }, .. }) = &self.proprio {
+            let steps = vec![
+                StateStep::NormalizeRange { low: low.clone(), high: high.clone(), eps: RANGE_EPS },
+                StateStep::Clip { low: -1.0, high: 1.0 },
+            ];
+            inputs.push(input("proprio", Source::State { steps }));
+        }
+        inputs
+    }
+
+    fn unnormalize(&self) -> Unnormalize {
+        let Bounds { low, high, mask, .. } = self.action_bounds.clone();
+        let eps = RANGE_EPS;
+        match self.norm {
+            Norm::Quantile => Unnormalize::Quantile { low, high, eps, mask },
+            Norm::MinMax => Unnormalize::MinMax { low, high, eps, mask },
+        }
+    }
+
+    fn dims(&self) -> BTreeMap<String, Range> {
+        let exact = |n: u64| Range { min: n, opt: n, max: n };
+        [
+            ("cameras", exact(self.cameras.len() as u64)),
+            ("patches", exact(self.patches())),
+            ("prompt", self.prompt_range(0)),
+            // Without BOS, with the stop token.
+            ("tail", self.prompt_range(self.action_tokens())),
+            ("tokens", self.token_range()),
+        ]
+        .map(|(name, range)| (name.to_owned(), range))
+        .into()
+    }
+}
+
+impl Asked {
+    fn of(request: &Request, hidden_offset: i64) -> Result<Self, ExportError> {
+        let mut lacks = Lacks::default();
+        let chunk_size = lacks.want("--chunk-size", request.chunk_size);
+        let norm = lacks.want("--norm", request.norm);
+        let pipeline = lacks.want("--image-pipeline", request.image_pipeline);
+        let crop = lacks.want("--center-crop", request.center_crop);
+        let hidden_offset = request.hidden_offset.unwrap_or(hidden_offset);
+        if !(-1..=1).contains(&hidden_offset) {
+            lacks.note(format!("`--hidden-offset` is {hidden_offset}, wanted -1, 0 or 1"));
+        }
+        if chunk_size == Some(0) {
+            lacks.note("`--chunk-size` is 0, wanted at least 1".to_owned());
+        }
+        if pipeline == Some(ImagePipeline::Processor) && crop == Some(CenterCrop::On) {
+            lacks.note("`--center-crop on` belongs to `--image-pipeline openvla_oft`".to_owned());
+        }
+        for camera in request.cameras.iter().filter(|camera| camera.slot != camera.name) {
+            lacks.note(format!("camera `{}`: this system has no camera slots, only names in order", camera.slot));
+        }
+        match (chunk_size, norm, pipeline, crop) {
+            (Some(chunk_size), Some(norm), Some(pipeline), Some(crop)) => {
+                lacks.finish().map(|()| Self { chunk_size, norm, pipeline, crop, hidden_offset })
+            }
+            _ => Err(lacks.into_error()),
+        }
+    }
+}
+
+/// The regression head in `dir`; other kinds are told by the files beside the model and refused.
+fn open_l1_head(dir: &Path, asked: Option<Head>) -> Result<Weights, ExportError> {
+    let unsupported =
+        |what: &str, path: &Path| ExportError::Unsupported { what: what.to_owned(), path: path.to_owned() };
+    if let Some(path) = component(dir, "vision_backbone")? {
+        return Err(unsupported("FiLM (a vision_backbone file beside the model)", &path));
+    }
+    let noise = component(dir, "noisy_action_projector")?;
+    let file = component(dir, "action_head")?;
+    let head = file.as_deref().map(Weights::open_torch).transpose()?;
+    let holds = |start: &str| head.as_ref().is_some_and(|w| w.names().any(|name| name.starts_with(start)));
+    let found = match &head {
+        None => Head::Discrete,
+        Some(_) if noise.is_some() || holds("noise_predictor.") => Head::Diffusion,
+        Some(_) => Head::L1,
+    };
+    if let Some(asked) = asked.filter(|asked| *asked != found) {
+        return Err(ExportError::Mismatch {
+            what: "action head".to_owned(),
+            got: format!("files of the {} head", found.word()),
+            wanted: format!("`--head {}`", asked.word()),
+            path: dir.to_owned(),
+        });
+    }
+    match (found, head) {
+        (Head::L1, Some(head)) => Ok(head),
+        (Head::Diffusion, _) => Err(unsupported("the diffusion head (its files predict noise)", dir)),
+        _ => Err(unsupported("the discrete head (no action_head file beside the model)", dir)),
+    }
+}
+
+fn open_proprio(dir: &Path, statistics: &Statistics, norm: Norm) -> Result<Option<Proprio>, ExportError> {
+    let Some(path) = component(dir, "proprio_projector")? else { return Ok(None) };
+    let weights = Weights::open_torch(&path)?;
+    let dim = weights.shape("fc1.weight").and_then(|shape| shape.get(1).copied()).unwrap_or_default();
+    let bounds = statistics.proprio(norm, dim as usize)?;
+    Ok(Some(Proprio { weights, dim, bounds }))
+}
+
+fn camera(name: &str) -> CameraStream {
+    CameraStream { name: name.to_owned(), orientation: Orientation::AsTrained }
+}

@@ -1,0 +1,155 @@
+//! The graphs that the family shares, cut where a length becomes dynamic or where the cadence changes.
+
+use vla_bundle::Dtype;
+
+use crate::ExportError;
+use crate::blocks::{MlpResnetConfig, gelu_mlp, llama, mlp_resnet, vit};
+use crate::graph::{Cut, Graph, Layout, Value, fixed, symbol};
+
+use super::config::CHANNELS;
+use super::{Prismatic, Proprio};
+
+/// Token that ends the sequence; its embedding is kept, those of the action placeholders before it are zero.
+const STOP_ID: i64 = 2;
+
+/// `pixel_values [cameras, 3 per tower, size, size]` to `projected_patches [1, patches, hidden]`, camera after camera,
+/// and each tower's features as `vision.<tower> [cameras, patches per picture, width]`.
+pub fn vision(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
+    let towers = &policy.config.towers;
+    let size = fixed(policy.config.image_size());
+    let channels = fixed(CHANNELS * towers.len() as u64);
+    let mut graph = Graph::new("vision");
+    let pixels = graph.input("pixel_values", Dtype::Fp32, &[symbol("cameras"), channels, size.clone(), size])?;
+    let mut features = Vec::new();
+    for (index, tower) in towers.iter().enumerate() {
+        let cut = Cut { axis: 1, start: CHANNELS * index as u64, length: fixed(CHANNELS) };
+        let mut root = graph.root();
+        let mut g = root.at(tower.name);
+        let pictures = g.slice("pictures", &pixels, &cut)?;
+        features.push(vit(&mut g, &policy.model.at(tower.prefix), &pictures, &tower.vit)?);
+    }
+    for (tower, feature) in towers.iter().zip(&features) {
+        graph.output(&format!("vision.{}", tower.name), feature)?;
+    }
+    let width: u64 = towers.iter().map(|tower| tower.vit.width).sum();
+    let hidden = policy.config.llama.hidden;
+    let mut root = graph.root();
+    let mut g = root.at("projector");
+    let stacked = g.concat("features", 2, &features.iter().collect::<Vec<_>>(), &fixed(width))?;
+    let flat = g.reshape("tokens", &stacked, &[fixed(1), symbol("patches"), fixed(width)])?;
+    let widths = match towers.len() {
+        1 => vec![width, hidden, hidden],
+        _ => vec![width, 4 * width, hidden, hidden],
+    };
+    let projected = gelu_mlp(&mut g, &policy.model.at("projector"), &flat, &widths)?;
+    graph.output("projected_patches", &projected)?;
+    Ok(graph)
+}
+
+/// `proprio [1, dim]` to `proprio_token [1, 1, hidden]`; none where the policy takes no state.
+pub fn state(policy: &Prismatic) -> Result<Option<Graph<'_>>, ExportError> {
+    let Some(Proprio { weights, dim, .. }) = &policy.proprio else { return Ok(None) };
+    let hidden = policy.config.llama.hidden;
+    let mut graph = Graph::new("state");
+    let proprio = graph.input("proprio", Dtype::Fp32, &[fixed(1), fixed(*dim)])?;
+    let mut root = graph.root();
+    let mut g = root.at("projector");
+    let row = gelu_mlp(&mut g, &weights.at(""), &proprio, &[*dim, hidden, hidden])?;
+    let token = g.reshape("token", &row, &[fixed(1), fixed(1), fixed(hidden)])?;
+    graph.output("proprio_token", &token)?;
+    Ok(Some(graph))
+}
+
+/// `input_ids [1, prompt]` to the embeddings before the patches, `bos [1, 1, hidden]`, and after them,
+/// `text_tail [1, tail, hidden]`: the rest of the prompt, zeros where the actions will be read, and the stop token.
+pub fn text(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
+    let llama = &policy.config.llama;
+    let mut graph = Graph::new("text");
+    let ids = graph.input("input_ids", Dtype::Int64, &[fixed(1), symbol("prompt")])?;
+    let mut root = graph.root();
+    let table = policy.model.read("language_model.model.embed_tokens.weight", &[llama.vocabulary, llama.hidden])?;
+    let table = root.weight(table, Layout::AsStored)?;
+    let mut g = root.at("embed");
+    let first = g.slice("first_id", &ids, &Cut { axis: 1, start: 0, length: fixed(1) })?;
+    let rest = g.slice("prompt_ids", &ids, &Cut { axis: 1, start: 1, length: symbol("prompt_tail") })?;
+    let stop = g.ints("stop_id", &[STOP_ID], &[1, 1])?;
+    let bos = g.gather("bos", &table, 0, &first)?;
+    let rest = g.gather("prompt", &table, 0, &rest)?;
+    let stop = g.gather("stop", &table, 0, &stop)?;
+    let actions = g.zeros("actions", &[1, policy.action_tokens(), llama.hidden])?;
+    let tail = g.concat("tail", 1, &[&rest, &actions, &stop], &symbol("tail"))?;
+    graph.output("bos", &bos)?;
+    graph.output("text_tail", &tail)?;
+    Ok(graph)
+}
+
+/// The pieces of the sequence, as inputs of a graph.
+pub struct Pieces {
+    /// `bos [1, 1, hidden]`.
+    pub bos: Value,
+    /// `projected_patches [1, patches, hidden]`.
+    pub patches: Value,
+    /// `proprio_token [1, 1, hidden]`.
+    pub proprio: Option<Value>,
+    /// `text_tail [1, tail, hidden]`.
+    pub tail: Value,
+}
+
+impl Pieces {
+    /// Declares the inputs.
+    pub fn of(graph: &mut Graph<'_>, policy: &Prismatic) -> Result<Self, ExportError> {
+        let hidden = fixed(policy.config.llama.hidden);
+        let mut piece = |name, length| graph.input(name, Dtype::Fp32, &[fixed(1), length, hidden.clone()]);
+        Ok(Self {
+            bos: piece("bos", fixed(1))?,
+            patches: piece("projected_patches", symbol("patches"))?,
+            proprio: policy.proprio.as_ref().map(|_| piece("proprio_token", fixed(1))).transpose()?,
+            tail: piece("text_tail", symbol("tail"))?,
+        })
+    }
+
+    /// In the order of the sequence.
+    pub fn in_order(&self) -> Vec<&Value> {
+        [Some(&self.bos), Some(&self.patches), self.proprio.as_ref(), Some(&self.tail)].into_iter().flatten().collect()
+    }
+}
+
+/// The language model: `embeds [1, length, hidden]` at `position_ids [1, length]` to `hidden_states`, final norm included.
+pub fn language<'w>(policy: &'w Prismatic, embeds: &str, length: &str) -> Result<Graph<'w>, ExportError> {
+    let config = &policy.config.llama;
+    let mut graph = Graph::new("language");
+    let embeds = graph.input(embeds, Dtype::Fp32, &[fixed(1), symbol(length), fixed(config.hidden)])?;
+    let positions = graph.input("position_ids", Dtype::Int64, &[fixed(1), symbol(length)])?;
+    let weights = policy.model.at("language_model.model");
+    let hidden = llama(&mut graph.root(), &weights, [&embeds, &positions], config)?;
+    graph.output("hidden_states", &hidden)?;
+    Ok(graph)
+}
+
+/// The regression head: one hidden state per action value, starting `hidden_offset [1]` after the first placeholder,
+/// to `action_hidden_states [1, chunk * dim, hidden]` and `normalized_actions [chunk, dim]`.
+pub fn l1_head<'w>(policy: &'w Prismatic, length: &str) -> Result<Graph<'w>, ExportError> {
+    let hidden = policy.config.llama.hidden;
+    let count = policy.action_tokens();
+    let mut graph = Graph::new("head");
+    let states = graph.input("hidden_states", Dtype::Fp32, &[fixed(1), symbol(length), fixed(hidden)])?;
+    let offset = graph.input("hidden_offset", Dtype::Int64, &[fixed(1)])?;
+    let mut root = graph.root();
+    let mut g = root.at("select");
+    let tokens = g.lengths("tokens", &states, 1..2)?;
+    // The sequence ends with `count` placeholders and the stop token.
+    let placeholders: Vec<i64> = (0..count as i64).map(|i| i - count as i64 - 1).collect();
+    let placeholders = g.ints("placeholders", &placeholders, &[count])?;
+    let shifted = g.add("shifted", &placeholders, &offset)?;
+    let indices = g.add("indices", &shifted, &tokens)?;
+    let selected = g.gather("states", &states, 1, &indices)?;
+    graph.output("action_hidden_states", &selected)?;
+    let width = policy.action_dim * hidden;
+    let mut root = graph.root();
+    let mut g = root.at("action_head");
+    let steps = g.reshape("steps", &selected, &[fixed(policy.chunk_size), fixed(width)])?;
+    let config = MlpResnetConfig { input: width, hidden, output: policy.action_dim, blocks: policy.head_blocks() };
+    let actions = mlp_resnet(&mut g, &policy.head.at("model"), &steps, config)?;
+    graph.output("normalized_actions", &actions)?;
+    Ok(graph)
+}
