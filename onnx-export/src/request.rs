@@ -91,7 +91,9 @@ words! {
     /// Kinds of model that can be exported.
     System, "system":
     /// OpenVLA-OFT: parallel decoding with a regression head.
-    OpenvlaOft = "openvla_oft"
+    OpenvlaOft = "openvla_oft",
+    /// LightVLA: the same with picture tokens pruned by similarity.
+    Lightvla = "lightvla"
 }
 
 impl std::str::FromStr for Norm {

@@ -1,5 +1,6 @@
 //! One file per model system: from its checkpoint's files to a draft of its bundle.
 
+mod lightvla;
 mod openvla_oft;
 mod prismatic;
 
@@ -16,6 +17,10 @@ pub(crate) fn with_draft<T>(
         System::OpenvlaOft => {
             let policy = prismatic::Prismatic::open(request, openvla_oft::HIDDEN_OFFSET)?;
             write(openvla_oft::draft(&policy)?)
+        }
+        System::Lightvla => {
+            let policy = prismatic::Prismatic::open(request, lightvla::HIDDEN_OFFSET)?;
+            write(lightvla::draft(&policy)?)
         }
     }
 }

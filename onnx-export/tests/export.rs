@@ -10,7 +10,7 @@ fn checkpoint(case: &str) -> PathBuf {
 }
 
 fn request(system: System, checkpoint: &Path, out: &Path) -> Request {
-    let cameras = ["front"];
+    let cameras = if system == System::Lightvla { vec!["front", "wrist"] } else { vec!["front"] };
     let camera = |name: &str| Camera { slot: name.to_owned(), name: name.to_owned() };
     Request {
         checkpoint: checkpoint.to_owned(),
@@ -35,6 +35,16 @@ fn the_bundle_of_openvla_oft_fits_together_down_to_every_digest() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("bundle");
     let request = request(System::OpenvlaOft, &checkpoint("openvla_oft_l1"), &out);
+    export(&request, &mut |_| {}).unwrap();
+    let bundle = Bundle::load(&out, Integrity::Digests).unwrap();
+    assert_eq!(bundle.manifest().plan.len(), 6);
+}
+
+#[test]
+fn the_bundle_of_lightvla_fits_together_down_to_every_digest() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("bundle");
+    let request = request(System::Lightvla, &checkpoint("lightvla_l1"), &out);
     export(&request, &mut |_| {}).unwrap();
     let bundle = Bundle::load(&out, Integrity::Digests).unwrap();
     assert_eq!(bundle.manifest().plan.len(), 6);

@@ -1,0 +1,93 @@
+//! LightVLA (Jiang et al. 2025): OpenVLA-OFT with picture tokens pruned, without parameters, before the first layer.
+
+use vla_bundle::{Cadence, Range};
+
+use crate::ExportError;
+use crate::bundle_writer::Draft;
+use crate::graph::{Builder, Graph, Truth, Value, fixed, symbol};
+
+use super::prismatic::{Prismatic, graphs};
+
+/// The released code reads the last positions: placeholders from the second on, and the stop token.
+pub const HIDDEN_OFFSET: i64 = 1;
+
+/// Epsilon of the pruner's norms.
+const PRUNER_EPS: f32 = 1e-6;
+/// Share of the patches that the paper reports as kept, in per cent: the length to tune for.
+const KEPT_PERCENT: u64 = 15;
+
+/// The bundle: as in OpenVLA-OFT, with a pruner where that has the plain sequence.
+pub fn draft(policy: &Prismatic) -> Result<Draft<'_>, ExportError> {
+    let mut stages =
+        vec![(graphs::text(policy)?, Cadence::Instruction), (graphs::vision(policy)?, Cadence::Observation)];
+    stages.extend(graphs::state(policy)?.map(|graph| (graph, Cadence::Observation)));
+    stages.extend([
+        (prune(policy)?, Cadence::Observation),
+        (graphs::language(policy, "pruned_embeds", "kept")?, Cadence::Observation),
+        (graphs::l1_head(policy, "kept")?, Cadence::Observation),
+    ]);
+    let mut draft = policy.draft("lightvla", stages)?;
+    draft.dims.insert("kept".to_owned(), kept_range(policy));
+    draft.actions.kept_tokens = Some("prune.kept_mask".to_owned());
+    Ok(draft)
+}
+
+/// The sequence without the patches that no patch's query picks: `pruned_embeds [1, kept, hidden]` with the original
+/// `position_ids`, and which patches stayed, `prune.kept_mask [1, patches]`.
+fn prune(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
+    let mut graph = Graph::new("prune");
+    let pieces = graphs::Pieces::of(&mut graph, policy)?;
+    let mut root = graph.root();
+    let mut g = root.at("prune");
+    let after: Vec<&Value> = pieces.proprio.iter().chain([&pieces.tail]).collect();
+    let task = g.concat("task", 1, &after, &symbol("task"))?;
+    let ones = g.floats("ones", &vec![1.0; policy.config.llama.hidden as usize])?;
+    let kept_mask = kept_mask(&mut g, [&pieces.patches, &task], &ones)?;
+    let embeds = g.concat("embeds", 1, &[&pieces.bos, &pieces.patches, &task], &symbol("tokens"))?;
+
+    let bos = mask(&mut g.at("bos"), &pieces.bos)?;
+    let rest = mask(&mut g.at("rest"), &task)?;
+    let tokens = g.concat("kept_tokens", 1, &[&bos, &kept_mask, &rest], &symbol("tokens"))?;
+    let tokens = g.reshape("kept_row", &tokens, &[symbol("tokens")])?;
+    let positions = g.true_indices("positions", &tokens, symbol("kept"))?;
+    let pruned = g.gather("pruned", &embeds, 1, &positions)?;
+    let positions = g.reshape("position_row", &positions, &[fixed(1), symbol("kept")])?;
+    graph.output("multimodal_embeds", &embeds)?;
+    graph.output("prune.kept_mask", &kept_mask)?;
+    graph.output("pruned_embeds", &pruned)?;
+    graph.output("position_ids", &positions)?;
+    Ok(graph)
+}
+
+/// Every patch asks with the mixture of task tokens that it resembles; the patch most similar to a question stays.
+fn kept_mask(g: &mut Builder<'_, '_>, [patches, task]: [&Value; 2], ones: &Value) -> Result<Value, ExportError> {
+    let patches = g.rms_norm("patches", patches, ones, PRUNER_EPS)?;
+    let task = g.rms_norm("task_normalized", task, ones, PRUNER_EPS)?;
+    let queries = g.attention("queries", [&patches, &task, &task], 1)?;
+    let queries = g.rms_norm("queries_normalized", &queries, ones, PRUNER_EPS)?;
+    let keys = g.transpose("keys", &patches, &[0, 2, 1])?;
+    // The original scales the scores before it compares them; no scale changes which one is largest.
+    let scores = g.matmul("scores", &queries, &keys)?;
+    let chosen = g.argmax_last("chosen", &scores)?;
+    let shape = g.lengths("shape", &chosen, 0..2)?;
+    let nothing = g.filled("nothing", &shape, chosen.dims(), Truth::False)?;
+    let marks = g.filled("marks", &shape, chosen.dims(), Truth::True)?;
+    Ok(g.scatter_last("kept", &nothing, &chosen, &marks)?)
+}
+
+/// True for every token of `embeds [1, n, hidden]`: `[1, n]`.
+fn mask(g: &mut Builder<'_, '_>, embeds: &Value) -> Result<Value, ExportError> {
+    let shape = g.lengths("shape", embeds, 0..2)?;
+    Ok(g.filled("mask", &shape, &embeds.dims()[..2], Truth::True)?)
+}
+
+fn kept_range(policy: &Prismatic) -> Range {
+    let tokens = policy.token_range();
+    let patches = policy.patches();
+    let without = |tokens: u64| tokens - patches;
+    Range {
+        min: without(tokens.min) + 1,
+        opt: without(tokens.opt) + (patches * KEPT_PERCENT / 100).max(1),
+        max: tokens.max,
+    }
+}
