@@ -32,24 +32,21 @@ use picture::{Picture, PictureError};
 use state::{StateError, StatePipeline};
 use text::{TextError, TextPipeline};
 
-/// Makes the plan's input tensors. Owns them, so that a frame costs no large allocation.
+/// Makes the plan's input tensors. Keeps tables and scratch between observations.
 pub struct Preprocessor {
-    tensors: BTreeMap<String, Tensor>,
     cameras: Vec<Camera>,
+    /// Tensors made from all cameras and their shapes, by name.
+    pictures: BTreeMap<String, Vec<usize>>,
     states: Vec<(String, StatePipeline)>,
     texts: Vec<Text>,
-    /// Instruction that the text tensors are for.
-    task: Option<String>,
-    task_changed: bool,
+    constants: Vec<(String, Tensor)>,
+    instruction: Option<Instruction>,
 }
 
-/// The input tensors of one observation.
-#[derive(Debug)]
-pub struct Prepared<'a> {
-    /// Every input of the manifest by tensor name.
-    pub tensors: &'a BTreeMap<String, Tensor>,
-    /// Whether the instruction is another one than in the last successful call.
-    pub task_changed: bool,
+/// The text tensors of the last instruction.
+struct Instruction {
+    task: String,
+    tensors: Vec<(String, Tensor)>,
 }
 
 /// Why there are no input tensors.
@@ -94,12 +91,12 @@ impl Preprocessor {
         let camera =
             |name: &str| Camera { name: name.to_owned(), picture: Picture::default(), pipelines: BTreeMap::new() };
         let mut made = Self {
-            tensors: BTreeMap::new(),
             cameras: manifest.streams.cameras.iter().map(|stream| camera(&stream.name)).collect(),
+            pictures: BTreeMap::new(),
             states: Vec::new(),
             texts: Vec::new(),
-            task: None,
-            task_changed: false,
+            constants: Vec::new(),
+            instruction: None,
         };
         for input in &manifest.inputs {
             made.add(bundle, input)?;
@@ -108,40 +105,37 @@ impl Preprocessor {
     }
 
     fn add(&mut self, bundle: &Bundle, input: &Input) -> Result<(), PreprocessError> {
-        let tensor = input.tensor.clone();
+        let (manifest, tensor) = (bundle.manifest(), input.tensor.clone());
         match &input.source {
             Source::Cameras { steps } => {
-                let mut shape = vec![self.cameras.len()];
                 for camera in &mut self.cameras {
                     let pipeline = ImagePipeline::new(steps)
                         .map_err(|source| PreprocessError::Image { tensor: tensor.clone(), source })?;
-                    shape.truncate(1);
-                    shape.extend(pipeline.shape());
+                    let [channels, height, width] = pipeline.shape();
+                    let shape = vec![manifest.streams.cameras.len(), channels, height, width];
+                    self.pictures.insert(tensor.clone(), shape);
                     camera.pipelines.insert(tensor.clone(), pipeline);
                 }
-                let values = vec![0.0; shape.iter().product()];
-                self.tensors.insert(tensor, Tensor::new(shape, TensorData::F32(values)));
             }
             Source::State { steps } => {
-                let dim = bundle.manifest().streams.state.map_or(0, |state| state.dim);
-                self.tensors.insert(tensor.clone(), Tensor::new(vec![1, dim], TensorData::F32(vec![0.0; dim])));
+                let dim = manifest.streams.state.map_or(0, |state| state.dim);
                 self.states.push((tensor, StatePipeline::new(steps, dim)));
             }
             Source::Task { steps } => {
                 let pipeline = TextPipeline::load(steps, |file| bundle.path(file))
                     .map_err(|source| PreprocessError::Text { tensor: tensor.clone(), source })?;
-                let tokens = token_range(bundle.manifest(), &tensor);
+                let tokens = token_range(manifest, &tensor);
                 self.texts.push(Text { tensor, pipeline, tokens });
             }
             Source::Constant { values } => {
-                self.tensors.insert(tensor, Tensor::new(vec![values.len()], TensorData::I64(values.clone())));
+                self.constants.push((tensor, Tensor::new(vec![values.len()], TensorData::I64(values.clone()))));
             }
         }
         Ok(())
     }
 
-    /// The tensors of one observation: `frames` in the manifest's camera order, `state` in its order and units. Cameras
-    /// are prepared side by side; the instruction only where it is another one than last time.
+    /// The tensors of one observation by name: `frames` in the manifest's camera order, `state` in its order and units.
+    /// Cameras are prepared side by side; the instruction only where it is another one than last time.
     ///
     /// # Errors
     /// A frame that is no picture, a state with a missing or non-finite value, an instruction that is too long.
@@ -150,54 +144,40 @@ impl Preprocessor {
         frames: &[F],
         state: Option<&[f64]>,
         task: &str,
-    ) -> Result<Prepared<'_>, PreprocessError> {
+    ) -> Result<Vec<(String, Tensor)>, PreprocessError> {
         if frames.len() != self.cameras.len() {
             return Err(PreprocessError::Cameras { got: frames.len(), wanted: self.cameras.len() });
         }
-        self.prepare_task(task)?;
+        let mut tensors = self.constants.clone();
+        tensors.extend_from_slice(self.instruction(task)?);
         for (tensor, pipeline) in &self.states {
-            if let Some(TensorData::F32(values)) = self.tensors.get_mut(tensor).map(Tensor::data_mut) {
-                pipeline.apply(state, values)?;
-            }
+            let values = pipeline.apply(state)?;
+            tensors.push((tensor.clone(), Tensor::new(vec![1, values.len()], TensorData::F32(values))));
         }
-        self.prepare_cameras(frames)?;
-        Ok(Prepared { tensors: &self.tensors, task_changed: std::mem::take(&mut self.task_changed) })
+        tensors.extend(self.prepare_pictures(frames)?);
+        Ok(tensors)
     }
 
-    fn prepare_task(&mut self, task: &str) -> Result<(), PreprocessError> {
-        if self.task.as_deref() == Some(task) {
-            return Ok(());
-        }
-        self.task = None;
-        for Text { tensor, pipeline, tokens: [min, max] } in &self.texts {
-            let ids =
-                pipeline.apply(task).map_err(|source| PreprocessError::Text { tensor: tensor.clone(), source })?;
-            if !(*min..=*max).contains(&(ids.len() as u64)) {
-                let (tensor, got) = (tensor.clone(), ids.len());
-                return Err(PreprocessError::Tokens { tensor, got, min: *min, max: *max });
-            }
-            self.tensors.insert(tensor.clone(), Tensor::new(vec![1, ids.len()], TensorData::I64(ids)));
-        }
-        self.task = Some(task.to_owned());
-        self.task_changed = true;
-        Ok(())
-    }
-
-    fn prepare_cameras<F: Borrow<Frame> + Sync>(&mut self, frames: &[F]) -> Result<(), PreprocessError> {
-        let Some(first) = self.cameras.first() else {
-            return Ok(());
+    fn instruction(&mut self, task: &str) -> Result<&[(String, Tensor)], PreprocessError> {
+        let instruction = if let Some(kept) = self.instruction.take_if(|kept| kept.task == task) {
+            kept
+        } else {
+            let tensors = self.texts.iter().map(|text| text.tensor(task)).collect::<Result<_, _>>()?;
+            Instruction { task: task.to_owned(), tensors }
         };
+        Ok(&self.instruction.insert(instruction).tensors)
+    }
+
+    fn prepare_pictures<F: Borrow<Frame> + Sync>(
+        &mut self,
+        frames: &[F],
+    ) -> Result<Vec<(String, Tensor)>, PreprocessError> {
+        let zeros = |shape: &Vec<usize>| vec![0.0; shape.iter().product()];
+        let mut made: Vec<Vec<f32>> = self.pictures.values().map(zeros).collect();
         let mut outputs: Vec<Vec<&mut [f32]>> = frames.iter().map(|_| Vec::new()).collect();
-        for (name, tensor) in &mut self.tensors {
-            if first.pipelines.contains_key(name)
-                && let TensorData::F32(values) = tensor.data_mut()
-            {
-                let per_camera = values.len() / frames.len();
-                values
-                    .chunks_exact_mut(per_camera)
-                    .zip(&mut outputs)
-                    .for_each(|(values, outputs)| outputs.push(values));
-            }
+        for values in &mut made {
+            let per_camera = values.len() / frames.len();
+            values.chunks_exact_mut(per_camera).zip(&mut outputs).for_each(|(values, outputs)| outputs.push(values));
         }
         std::thread::scope(|scope| {
             let mut jobs = self.cameras.iter_mut().zip(frames).zip(outputs);
@@ -208,7 +188,11 @@ impl Preprocessor {
             let first = first.map_or(Ok(()), |((camera, frame), outputs)| camera.prepare(frame.borrow(), outputs));
             let joined = others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
             joined.fold(first, Result::and)
-        })
+        })?;
+        let tensor = |((name, shape), values): ((&String, &Vec<usize>), _)| {
+            (name.clone(), Tensor::new(shape.clone(), TensorData::F32(values)))
+        };
+        Ok(self.pictures.iter().zip(made).map(tensor).collect())
     }
 }
 
@@ -223,6 +207,21 @@ impl Camera {
     }
 }
 
+impl Text {
+    /// Ids `[1, tokens]` under the tensor's name.
+    fn tensor(&self, task: &str) -> Result<(String, Tensor), PreprocessError> {
+        let (tensor, [min, max]) = (self.tensor.clone(), self.tokens);
+        let ids = match self.pipeline.apply(task) {
+            Ok(ids) => ids,
+            Err(source) => return Err(PreprocessError::Text { tensor, source }),
+        };
+        if !(min..=max).contains(&(ids.len() as u64)) {
+            return Err(PreprocessError::Tokens { tensor, got: ids.len(), min, max });
+        }
+        Ok((tensor, Tensor::new(vec![1, ids.len()], TensorData::I64(ids))))
+    }
+}
+
 /// Fewest and most tokens that every graph takes as `tensor`, `[1, tokens]`.
 fn token_range(manifest: &Manifest, tensor: &str) -> [u64; 2] {
     let inputs = manifest.graphs.values().flat_map(|graph| &graph.inputs).filter(|spec| spec.name == tensor);
@@ -233,4 +232,120 @@ fn token_range(manifest: &Manifest, tensor: &str) -> [u64; 2] {
         };
         [min.max(least), max.min(most)]
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use serde_json::json;
+    use vla_bundle::Integrity;
+
+    use super::*;
+    use crate::types::Encoding;
+
+    /// Two cameras, three state values and at most 9 tokens; the graph is a stub that nobody runs here.
+    fn bundle(dir: &Path) -> Bundle {
+        let tokenizer = include_bytes!("../tests/data/tokenizer/tokenizer.json");
+        std::fs::write(dir.join("tokenizer.json"), tokenizer).unwrap();
+        std::fs::write(dir.join("policy.onnx"), b"stub").unwrap();
+        let file = |bytes: usize| json!({ "bytes": bytes, "sha256": "0".repeat(64) });
+        let resize = json!({ "op": "resize", "height": 2, "width": 3, "kernel": "bilinear_pil" });
+        let normalize = json!({ "op": "normalize", "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0] });
+        let spec =
+            |name: &str, dtype: &str, dims: serde_json::Value| json!({ "name": name, "dtype": dtype, "dims": dims });
+        let manifest = json!({
+            "format_version": 1, "system": "test", "exporter": "test 1", "precision": "fp32", "opset": 23,
+            "checkpoint": { "name": "none", "sha256": "0".repeat(64), "unnorm_key": null, "dropped": [] },
+            "files": { "tokenizer.json": file(tokenizer.len()), "policy.onnx": file(4) },
+            "streams": {
+                "cameras": [
+                    { "name": "front", "orientation": "as_trained" },
+                    { "name": "wrist", "orientation": "as_trained" }
+                ],
+                "state": { "dim": 3 }
+            },
+            "inputs": [
+                { "tensor": "pixels", "source": { "from": "cameras", "steps": [resize, normalize] } },
+                { "tensor": "state", "source": { "from": "state", "steps": [{ "op": "clip", "low": -1.0, "high": 1.0 }] } },
+                { "tensor": "ids", "source": { "from": "task", "steps": [
+                    { "op": "tokenize", "file": "tokenizer.json", "special_tokens": true }
+                ] } },
+                { "tensor": "positions", "source": { "from": "constant", "values": [4, 7] } }
+            ],
+            "graphs": { "policy": {
+                "file": "policy.onnx", "weights": null,
+                "inputs": [spec("ids", "int64", json!([1, "tokens"]))],
+                "outputs": [spec("actions", "fp32", json!([8, 7]))]
+            } },
+            "dims": { "tokens": { "min": 1, "opt": 6, "max": 9 } },
+            "plan": [{ "stage": "run", "graph": "policy", "every": "instruction" }],
+            "actions": {
+                "tensor": "actions", "chunk_size": 8, "action_dim": 7,
+                "unnormalize": { "kind": "identity" }, "kept_tokens": null
+            },
+            "io": null, "golden": null
+        });
+        std::fs::write(dir.join("manifest.json"), manifest.to_string()).unwrap();
+        Bundle::load(dir, Integrity::Sizes).unwrap()
+    }
+
+    fn frame(encoding: Encoding, first: u8) -> Arc<Frame> {
+        let data: Vec<u8> = (first..first + 18).collect();
+        Arc::new(Frame { frame_id: String::new(), encoding, width: 3, height: 2, step: 9, data: data.into() })
+    }
+
+    fn preprocessor() -> Preprocessor {
+        let dir = tempfile::tempdir().unwrap();
+        Preprocessor::new(&bundle(dir.path())).unwrap()
+    }
+
+    #[test]
+    fn every_input_of_the_manifest_is_made_from_its_stream() {
+        let frames = [frame(Encoding::Rgb8, 0), frame(Encoding::Bgr8, 51)];
+        let made = preprocessor().run(&frames, Some(&[0.5, -3.0, 0.25]), "pick up the black bowl").unwrap();
+        let made: BTreeMap<_, _> = made.into_iter().collect();
+        let i64 = |shape: &[usize], values: &[i64]| Tensor::new(shape.to_vec(), TensorData::I64(values.to_vec()));
+        assert_eq!(made["ids"], i64(&[1, 6], &[1, 448, 447, 261, 431, 430]));
+        assert_eq!(made["positions"], i64(&[2], &[4, 7]));
+        assert_eq!(made["state"], Tensor::new(vec![1, 3], TensorData::F32(vec![0.5, -1.0, 0.25])));
+        assert_eq!(made["pixels"].shape(), [2, 3, 2, 3]);
+        let levels = |values: &[u8]| values.iter().map(|v| f32::from(*v) / 255.0).collect::<Vec<_>>();
+        let pixels = made["pixels"].as_f32().unwrap();
+        assert_eq!(pixels[..6], levels(&[0, 3, 6, 9, 12, 15]), "front, red");
+        assert_eq!(pixels[18..24], levels(&[53, 56, 59, 62, 65, 68]), "wrist, red");
+        assert_eq!(pixels[30..], levels(&[51, 54, 57, 60, 63, 66]), "wrist, blue");
+    }
+
+    #[test]
+    fn another_instruction_gives_other_ids_and_a_refused_one_is_not_kept() {
+        let mut preprocessor = preprocessor();
+        let frames = [frame(Encoding::Rgb8, 0), frame(Encoding::Rgb8, 9)];
+        let mut ids = |task: &str| {
+            let made = preprocessor.run(&frames, Some(&[0.0; 3]), task).map_err(|error| error.to_string())?;
+            Ok::<_, String>(made.into_iter().find(|(name, _)| name == "ids").unwrap().1)
+        };
+        let ids_of = |values: &[i64]| Tensor::new(vec![1, values.len()], TensorData::I64(values.to_vec()));
+        assert_eq!(ids("turn on the stove").unwrap(), ids_of(&[1, 360, 316, 261, 495]));
+        let long = "pick up the black bowl and turn on the stove";
+        let refused = "input `ids`: the instruction has 11 tokens, the policy takes 1 to 9";
+        assert_eq!(ids(long).unwrap_err(), refused);
+        assert_eq!(ids(long).unwrap_err(), refused);
+        assert_eq!(ids("pick up the black bowl").unwrap(), ids_of(&[1, 448, 447, 261, 431, 430]));
+    }
+
+    #[test]
+    fn what_is_missing_or_broken_is_named() {
+        let mut preprocessor = preprocessor();
+        let good = frame(Encoding::Rgb8, 0);
+        let short = Arc::new(Frame { data: vec![1; 17].into(), ..Frame::clone(&good) });
+        let mut message = |frames: &[Arc<Frame>], state| preprocessor.run(frames, state, "go").unwrap_err().to_string();
+        let state = Some(&[0.0; 3][..]);
+        assert_eq!(message(std::slice::from_ref(&good), state), "got 1 camera frames, wanted 2");
+        let wrist = "camera `wrist`: 2 rows of 9 bytes: got 17 bytes, wanted 18";
+        assert_eq!(message(&[good.clone(), short], state), wrist);
+        let absent = "the policy takes a state of 3 values, got none";
+        assert_eq!(message(&[good.clone(), good], None), absent);
+    }
 }

@@ -19,7 +19,7 @@ pub enum StateError {
     #[error("state dimension {dim} is {got}")]
     NotFinite { dim: usize, got: f64 },
     #[error("state dimension {dim} is {got}, which normalises to {made}")]
-    Unusable { dim: usize, got: f64, made: f64 },
+    Unusable { dim: usize, got: f64, made: f32 },
 }
 
 impl StatePipeline {
@@ -37,26 +37,23 @@ impl StatePipeline {
         Self { steps: steps.to_vec(), dim }
     }
 
-    /// Writes the normalised `state` to `out`, both as long as the policy's state; f64 until the last cast.
+    /// The normalised `state`; f64 until the last cast.
     ///
     /// # Errors
     /// No state, another length, or a value that is not a finite number.
-    pub fn apply(&self, state: Option<&[f64]>, out: &mut [f32]) -> Result<(), StateError> {
+    pub fn apply(&self, state: Option<&[f64]>) -> Result<Vec<f32>, StateError> {
         let state = state.ok_or(StateError::Absent { wanted: self.dim })?;
         if state.len() != self.dim {
             return Err(StateError::Length { got: state.len(), wanted: self.dim });
         }
-        for (dim, (got, out)) in state.iter().copied().zip(out).enumerate() {
+        let normalized = state.iter().copied().enumerate().map(|(dim, got)| {
             if !got.is_finite() {
                 return Err(StateError::NotFinite { dim, got });
             }
-            let made = self.steps.iter().fold(got, |x, step| apply(step, dim, x));
-            *out = made as f32;
-            if !out.is_finite() {
-                return Err(StateError::Unusable { dim, got, made });
-            }
-        }
-        Ok(())
+            let made = self.steps.iter().fold(got, |x, step| apply(step, dim, x)) as f32;
+            if made.is_finite() { Ok(made) } else { Err(StateError::Unusable { dim, got, made }) }
+        });
+        normalized.collect()
     }
 }
 
@@ -77,8 +74,7 @@ mod tests {
     }
 
     fn run(eps: f64, state: &[f64]) -> Result<Vec<f32>, StateError> {
-        let mut out = vec![0.0; 3];
-        StatePipeline::new(&steps(eps), 3).apply(Some(state), &mut out).map(|()| out)
+        StatePipeline::new(&steps(eps), 3).apply(Some(state))
     }
 
     /// The training side's statistics, state and normalised state.
@@ -94,10 +90,8 @@ mod tests {
     fn the_state_is_the_training_sides_to_the_last_bit() {
         let golden: Golden = serde_json::from_str(include_str!("../../tests/data/actions/quantile.json")).unwrap();
         let range = StateStep::NormalizeRange { low: golden.state_low, high: golden.state_high, eps: 1e-8 };
-        let mut out = vec![0.0; 8];
         let pipeline = StatePipeline::new(&[range, StateStep::Clip { low: -1.0, high: 1.0 }], 8);
-        pipeline.apply(Some(&golden.state), &mut out).unwrap();
-        assert_eq!(out, golden.normalized_state);
+        assert_eq!(pipeline.apply(Some(&golden.state)).unwrap(), golden.normalized_state);
     }
 
     #[test]
@@ -114,7 +108,7 @@ mod tests {
         assert_eq!(message(&[0.0, 0.5]), "state: got 2 values, wanted 3");
         let constant = run(0.0, &[0.0, 0.5, 7.0]).unwrap_err();
         assert_eq!(constant.to_string(), "state dimension 2 is 7, which normalises to NaN");
-        let absent = StatePipeline::new(&steps(1e-8), 3).apply(None, &mut [0.0; 3]).unwrap_err();
+        let absent = StatePipeline::new(&steps(1e-8), 3).apply(None).unwrap_err();
         assert_eq!(absent.to_string(), "the policy takes a state of 3 values, got none");
     }
 }
