@@ -235,6 +235,32 @@ mod tests {
         assert!(refusal(&file).starts_with("torch file: not a zip archive: "));
     }
 
+    #[test]
+    fn an_entry_that_is_compressed_or_longer_than_the_file_is_refused() {
+        let file = zipped(&[("a/data.pkl", b"}.")]);
+        let directory = file.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+        let changed = |at: usize, value: u8| {
+            let mut file = file.clone();
+            file[directory + at] = value;
+            refusal(&file)
+        };
+        // Bytes 10 and 20 of a directory entry: the method (8 is deflate) and the compressed size (APPNOTE.TXT 4.3.12).
+        assert_eq!(changed(10, 8), "torch file: entry `a/data.pkl` is compressed or encrypted, wanted stored: w.pt");
+        let length = file.len();
+        assert_eq!(
+            changed(20, 200),
+            format!("torch file: entry `a/data.pkl` ends after the file's {length} bytes: w.pt")
+        );
+    }
+
+    #[test]
+    fn a_tensor_without_elements_takes_no_bytes() {
+        let pickle = pickled([b"K\x05", b"K\0", b"K\0K\x03\x86", b"K\x03K\x01\x86"]);
+        let file = zipped(&[("a/data.pkl", &pickle), ("a/data/0", &[9; 20])]);
+        let found = describe(&file, Path::new("w.pt")).unwrap();
+        assert_eq!((found[0].shape.as_slice(), found[0].range.len()), ([0, 3].as_slice(), 0));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_give_tensors_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {

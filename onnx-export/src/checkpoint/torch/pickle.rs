@@ -359,6 +359,15 @@ mod tests {
         assert_eq!(refusal(&pickle), format!("byte {at} of the pickle: got a tensor of 9 axes, at most 8 makes sense"));
     }
 
+    #[test]
+    fn a_call_with_more_arguments_than_any_of_ours_is_refused() {
+        // Else a long tuple that is called again and again costs its length each time.
+        assert_eq!(
+            refusal(b"ccollections\nOrderedDict\n(NNNNNNNNNtR."),
+            "byte 36 of the pickle: got a tuple of 9, at most 8 makes sense"
+        );
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_a_value_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
