@@ -3,6 +3,7 @@
 //! The engine knows time and no tensors. Inference knows tensors and no time. Drivers own clocks, threads and I/O.
 //! ARCHITECTURE.md has the picture; `tests/layers.rs` keeps it true.
 
+pub mod bag;
 pub mod deploy;
 pub mod drive;
 pub mod msg;
