@@ -1,14 +1,17 @@
 """Writes tests/data/checkpoints/arm6: a checkpoint with RANDOM weights in the layout of OpenVLA-OFT, for tests and the demo.
 
     python tests/data/recipes/make_checkpoint.py        # numpy 2.4.6; the tokenizer files stand there already
+    python tests/data/recipes/make_checkpoint.py --out DIR --width 1024 --heads 16 --mlp 2816 --layers 4   # for benchmarks
 
 Two tiny ViTs, a tiny Llama, an L1 action head and a proprio projector; 7 actions, 7 state values, chunks of 8.
 The head's last layer is scaled down so that chunks stay near the middle of the statistics, which are those of the bag
 arm6_reach (see render_bag.py). It has learnt nothing.
 """
+import argparse
 import io
 import json
 import pickle
+import shutil
 import struct
 import sys
 import types
@@ -18,13 +21,26 @@ from pathlib import Path
 
 import numpy as np
 
-OUT = Path(__file__).resolve().parent.parent / "checkpoints" / "arm6"
-STEP = 1000
-WIDTH, LAYERS, HEADS, MLP, VOCAB, CHUNK, DIMS = 32, 3, 4, 72, 1088, 8, 7
+ARM6 = Path(__file__).resolve().parent.parent / "checkpoints" / "arm6"
+TOKENIZER = ["added_tokens.json", "special_tokens_map.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json"]
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path, default=ARM6)
+    for name, default in (("width", 32), ("layers", 3), ("heads", 4), ("mlp", 72), ("image-size", 56)):
+        parser.add_argument("--" + name, type=int, default=default)
+    return parser.parse_args()
+
+
+ARGUMENTS = arguments()
+OUT, WIDTH, LAYERS, HEADS, MLP, SIZE = (
+    getattr(ARGUMENTS, name) for name in ("out", "width", "layers", "heads", "mlp", "image_size"))
+STEP, VOCAB, DIMS = 1000, 1088, 7
 TOWERS = [
-    ("featurizer", dict(act="gelu", class_token=True, depth=3, embed_dim=24, img_size=56, layer_scale=True, mlp_hidden_dim=96,
+    ("featurizer", dict(act="gelu", class_token=True, depth=3, embed_dim=24, img_size=SIZE, layer_scale=True, mlp_hidden_dim=96,
                         norm_eps=1e-6, num_heads=3, patch_size=14, qkv_bias=True, reg_tokens=4)),
-    ("fused_featurizer", dict(act="gelu", class_token=False, depth=3, embed_dim=40, img_size=56, layer_scale=False,
+    ("fused_featurizer", dict(act="gelu", class_token=False, depth=3, embed_dim=40, img_size=SIZE, layer_scale=False,
                               mlp_hidden_dim=110, norm_eps=1e-6, num_heads=5, patch_size=14, qkv_bias=True, reg_tokens=0)),
 ]
 # What render_bag.py prints for arm6_reach, in the policy's order: joint_1 .. joint_6 (rad), gripper (m between the fingers).
@@ -137,14 +153,16 @@ def bf16(array):
 
 
 def write_safetensors(path, tensors):
-    header, data = {"__metadata__": {"format": "pt"}}, b""
+    header, end = {"__metadata__": {"format": "pt"}}, 0
     for name in sorted(tensors):
-        blob = bf16(tensors[name])
-        header[name] = {"dtype": "BF16", "shape": list(tensors[name].shape), "data_offsets": [len(data), len(data) + len(blob)]}
-        data += blob
+        start, end = end, end + 2 * tensors[name].size
+        header[name] = {"dtype": "BF16", "shape": list(tensors[name].shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in sorted(tensors):
+            file.write(bf16(tensors[name]))
 
 
 def write_pt(path, tensors, storage):
@@ -189,13 +207,13 @@ def write_pt(path, tensors, storage):
 def config():
     return {
         "arch_specifier": "no-align+fused-gelu-mlp", "architectures": ["OpenVLAForActionPrediction"],
-        "hf_llm_id": "meta-llama/Llama-2-7b-hf", "image_resize_strategy": "resize-naive", "image_sizes": [56, 56],
+        "hf_llm_id": "meta-llama/Llama-2-7b-hf", "image_resize_strategy": "resize-naive", "image_sizes": [SIZE, SIZE],
         "llm_backbone_id": "llama2-7b-pure", "llm_max_length": 2048, "model_type": "openvla", "n_action_bins": 256,
         "norm_stats": {}, "output_projector_states": False, "pad_to_multiple_of": 64, "pad_token_id": 1024,
         "text_config": {"hidden_size": WIDTH, "intermediate_size": MLP, "model_type": "llama", "num_attention_heads": HEADS,
                         "num_hidden_layers": LAYERS, "num_key_value_heads": HEADS, "pad_token_id": 1024, "rms_norm_eps": 1e-5,
                         "torch_dtype": "bfloat16", "vocab_size": VOCAB},
-        "timm_model_ids": ["vit_arm6_d24x3h3_patch14_reg4_dinov2_56", "vit_arm6_d40x3h5_patch14_siglip_56"],
+        "timm_model_ids": [f"vit_arm6_d24x3h3_patch14_reg4_dinov2_{SIZE}", f"vit_arm6_d40x3h5_patch14_siglip_{SIZE}"],
         "timm_override_act_layers": [None, None], "torch_dtype": "bfloat16", "transformers_version": "4.40.1",
         "use_fused_vision_backbone": True, "vision_backbone_arch": [arch for _, arch in TOWERS],
         "vision_backbone_id": "dinosiglip-vit-so-224px",
@@ -203,13 +221,13 @@ def config():
 
 
 def preprocessor():
-    resize = {"antialias": True, "interpolation": 3, "max_size": None, "size": [56, 56]}
+    resize = {"antialias": True, "interpolation": 3, "max_size": None, "size": [SIZE, SIZE]}
     means, stds = [[0.484375, 0.455078125, 0.40625], [0.5] * 3], [[0.228515625, 0.2236328125, 0.224609375], [0.5] * 3]
     return {
         "image_processor_type": "PrismaticImageProcessor", "image_resize_strategy": "resize-naive",
-        "input_sizes": [[3, 56, 56]] * 2, "interpolations": ["bicubic"] * 2, "means": [[0.485, 0.456, 0.406], [0.5] * 3],
+        "input_sizes": [[3, SIZE, SIZE]] * 2, "interpolations": ["bicubic"] * 2, "means": [[0.485, 0.456, 0.406], [0.5] * 3],
         "processor_class": "PrismaticProcessor", "stds": [[0.229, 0.224, 0.225], [0.5] * 3],
-        "tvf_crop_params": [{"output_size": [56, 56]}] * 2, "tvf_do_letterbox": False, "tvf_letterbox_fill": None,
+        "tvf_crop_params": [{"output_size": [SIZE, SIZE]}] * 2, "tvf_do_letterbox": False, "tvf_letterbox_fill": None,
         "tvf_normalize_params": [{"inplace": False, "mean": m, "std": s} for m, s in zip(means, stds)],
         "tvf_resize_params": [resize] * 2, "use_fused_vision_backbone": True,
     }
@@ -225,6 +243,9 @@ def statistics():
 
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
+    if OUT != ARM6:
+        for name in TOKENIZER:
+            shutil.copy(ARM6 / name, OUT)
     write_safetensors(OUT / "model.safetensors", merged_model())
     write_pt(OUT / f"action_head--{STEP}_checkpoint.pt", action_head(), "BFloat16Storage")
     write_pt(OUT / f"proprio_projector--{STEP}_checkpoint.pt", proprio_projector(), "FloatStorage")
