@@ -15,7 +15,7 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
-use ort::value::DynValue;
+use ort::value::{DynValue, DynValueRef};
 use vla_bundle::{Bundle, Cadence, Range, Source};
 
 use crate::tensor::Tensor;
@@ -120,17 +120,20 @@ impl Policy {
     ///
     /// # Errors
     /// A tensor that the manifest does not want in this form, or a failure inside ONNX Runtime.
-    pub fn run(&mut self, inputs: Vec<(String, Tensor)>, observer: &mut dyn Observer) -> Result<Outputs, PolicyError> {
-        let (steady, fresh): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            inputs.into_iter().partition(|(name, _)| self.instruction_inputs.contains(name));
+    pub fn run(
+        &mut self,
+        inputs: &BTreeMap<String, Tensor>,
+        observer: &mut dyn Observer,
+    ) -> Result<Outputs, PolicyError> {
+        let lent: BTreeMap<&str, DynValueRef> = inputs
+            .iter()
+            .map(|(name, tensor)| Ok((name.as_str(), value::lend(name, tensor)?)))
+            .collect::<Result<_, PolicyError>>()?;
         // Taken out: a run that fails half-way leaves no half-made instruction behind.
-        let kept = self.instruction.take().filter(|kept| kept.inputs == steady);
+        let kept = self.instruction.take().filter(|kept| kept.inputs.iter().all(|(n, t)| inputs.get(n) == Some(t)));
         let is_new = kept.is_none();
-        let mut instruction = match kept {
-            Some(kept) => kept,
-            None => Instruction { values: value::from_host(steady.clone())?, inputs: steady },
-        };
-        let mut values = value::from_host(fresh)?;
+        let mut instruction = kept.unwrap_or_else(|| self.new_instruction(inputs));
+        let mut values: BTreeMap<String, DynValue> = BTreeMap::new();
         let mut lengths = Lengths::new(&self.dims);
         let all = observer.wants_tensors();
         let (action, kept_tokens) = (self.action_tensor.as_str(), self.kept_tensor.as_deref());
@@ -140,8 +143,11 @@ impl Policy {
                 continue;
             }
             observer.stage(&stage.name);
-            let lookup = |name: &str| values.get(name).or_else(|| instruction.values.get(name));
-            let made = stage.run(&lookup, &on_host, &mut lengths)?;
+            let made = {
+                let made_before = |name: &str| values.get(name).or_else(|| instruction.values.get(name));
+                let lookup = |name: &str| made_before(name).or_else(|| lent.get(name).map(|value| &**value));
+                stage.run(&lookup, &on_host, &mut lengths)?
+            };
             if all {
                 for (name, value) in &made {
                     observer.tensor(name, &value::to_host(name, value)?);
@@ -159,5 +165,15 @@ impl Policy {
         let outputs = Outputs { actions: read(action)?, kept_tokens: kept_tokens.map(read).transpose()? };
         self.instruction = Some(instruction);
         Ok(outputs)
+    }
+
+    /// Makes the next run compute again what depends on the instruction alone.
+    pub fn forget_instruction(&mut self) {
+        self.instruction = None;
+    }
+
+    fn new_instruction(&self, inputs: &BTreeMap<String, Tensor>) -> Instruction {
+        let own = inputs.iter().filter(|(name, _)| self.instruction_inputs.contains(*name));
+        Instruction { inputs: own.map(|(name, tensor)| (name.clone(), tensor.clone())).collect(), values: BTreeMap::new() }
     }
 }

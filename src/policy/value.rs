@@ -1,30 +1,20 @@
 //! Host tensors to ONNX Runtime's values and back.
 
-use std::collections::BTreeMap;
-
 use half::{bf16, f16};
-use ort::value::{DynValue, PrimitiveTensorElementType, Tensor as OrtTensor, TensorElementType};
+use ort::value::{DynValue, DynValueRef, PrimitiveTensorElementType, TensorElementType, TensorRef};
 
 use super::error::PolicyError;
 use crate::tensor::{Tensor, TensorData};
 
-/// Gives the tensors' memory to ONNX Runtime, without a copy.
-pub(super) fn from_host(tensors: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, DynValue>, PolicyError> {
-    tensors
-        .into_iter()
-        .map(|(name, tensor)| {
-            let (shape, data) = tensor.into_parts();
-            let value = match data {
-                TensorData::F32(values) => OrtTensor::from_array((shape, values)).map(OrtTensor::into_dyn),
-                TensorData::I64(values) => OrtTensor::from_array((shape, values)).map(OrtTensor::into_dyn),
-                TensorData::Bool(values) => OrtTensor::from_array((shape, values)).map(OrtTensor::into_dyn),
-            };
-            match value {
-                Ok(value) => Ok((name, value)),
-                Err(e) => Err(PolicyError::Value { name, reason: e.to_string() }),
-            }
-        })
-        .collect()
+/// Lends a tensor's memory to ONNX Runtime, without a copy.
+pub(super) fn lend<'t>(name: &str, tensor: &'t Tensor) -> Result<DynValueRef<'t>, PolicyError> {
+    let shape = tensor.shape();
+    let value = match tensor.data() {
+        TensorData::F32(values) => TensorRef::from_array_view((shape, &values[..])).map(TensorRef::into_dyn),
+        TensorData::I64(values) => TensorRef::from_array_view((shape, &values[..])).map(TensorRef::into_dyn),
+        TensorData::Bool(values) => TensorRef::from_array_view((shape, &values[..])).map(TensorRef::into_dyn),
+    };
+    value.map_err(|e| PolicyError::Value { name: name.to_owned(), reason: e.to_string() })
 }
 
 /// Copies a value to the host; fp16 and bf16 become f32.

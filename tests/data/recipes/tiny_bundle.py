@@ -106,7 +106,7 @@ def manifest():
             "text": {"file": "text.onnx", "weights": None, "inputs": [ids], "outputs": [word]},
             "body": {"file": "body.onnx", "weights": None, "inputs": body_in, "outputs": body_out},
         },
-        "dims": {"tokens": {"min": 2, "opt": 3, "max": 5}},
+        "dims": {"tokens": {"min": 2, "opt": 3, "max": 20}},
         "plan": [
             {"stage": "run", "graph": "text", "every": "instruction"},
             {"stage": "run", "graph": "body", "every": "observation"},
