@@ -6,6 +6,7 @@
 pub mod bag;
 pub mod deploy;
 pub mod drive;
+pub mod inference;
 pub mod msg;
 pub mod policy;
 pub mod postprocess;
