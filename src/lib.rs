@@ -4,6 +4,7 @@
 //! ARCHITECTURE.md has the picture; `tests/layers.rs` keeps it true.
 
 pub mod bag;
+pub mod cli;
 pub mod deploy;
 pub mod drive;
 pub mod inference;

@@ -1,2 +1,5 @@
-//! vla
-fn main() {}
+//! `vla`: exports, runs, replays and measures Vision-Language-Action policies.
+
+fn main() -> std::process::ExitCode {
+    vla_runtime::cli::main()
+}

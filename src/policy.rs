@@ -174,6 +174,9 @@ impl Policy {
 
     fn new_instruction(&self, inputs: &BTreeMap<String, Tensor>) -> Instruction {
         let own = inputs.iter().filter(|(name, _)| self.instruction_inputs.contains(*name));
-        Instruction { inputs: own.map(|(name, tensor)| (name.clone(), tensor.clone())).collect(), values: BTreeMap::new() }
+        Instruction {
+            inputs: own.map(|(name, tensor)| (name.clone(), tensor.clone())).collect(),
+            values: BTreeMap::new(),
+        }
     }
 }

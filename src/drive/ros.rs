@@ -14,6 +14,9 @@ use crate::msg::{FrameError, JointsError, Message};
 use crate::time::Stamp;
 use crate::types::{Frame, JointSample};
 
+/// Filter for the middleware's own log, which reports as errors what DDS repairs by itself.
+pub const LOG_FILTER: &str = "rustdds=off";
+
 /// A value with the stamp of its message's header.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stamped<T> {

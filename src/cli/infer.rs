@@ -1,0 +1,88 @@
+//! `vla infer`: one observation from files, answered once.
+
+mod observation;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Serialize;
+use vla_bundle::{Bundle, Integrity, Manifest};
+
+use super::runtime::{RuntimeArguments, key_value};
+use crate::inference::{Inference, Outcome, Recording};
+use crate::policy::Observer;
+use crate::types::Chunk;
+
+/// Answers one observation from files.
+#[derive(Args)]
+pub struct Infer {
+    /// Folder of the bundle.
+    bundle: PathBuf,
+    /// What the robot is asked to do.
+    #[arg(long)]
+    task: String,
+    /// A camera's picture, PNG or JPEG; once per camera of the bundle.
+    #[arg(long = "image", value_name = "NAME=FILE", value_parser = key_value)]
+    images: Vec<(String, String)>,
+    /// The state vector: a JSON array in the bundle's order, or an object by names.
+    #[arg(long, value_name = "STATE.json")]
+    state: Option<PathBuf>,
+    /// Where the actions go; default: standard output.
+    #[arg(long, value_name = "OUT.json")]
+    out: Option<PathBuf>,
+    /// Also writes the tensor of every stage to this file.
+    #[arg(long, value_name = "FILE.safetensors")]
+    stages: Option<PathBuf>,
+    #[command(flatten)]
+    runtime: RuntimeArguments,
+}
+
+impl Infer {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<()> {
+        let options = self.runtime.options()?;
+        let bundle = Bundle::load(&self.bundle, Integrity::Sizes)?;
+        let manifest = bundle.manifest();
+        let observation = observation::read(manifest, &self.task, &self.images, self.state.as_deref())?;
+        let mut inference = Inference::load(&bundle, &options)?;
+        let mut recording = Recording::default();
+        let observer: &mut dyn Observer = if self.stages.is_some() { &mut recording } else { &mut () };
+        let outcome = inference.infer(&observation, observer)?;
+        if let Some(path) = &self.stages {
+            recording.write(&observation, &outcome, manifest, path)?;
+        }
+        let text = serde_json::to_string(&Answer::new(manifest, &outcome))? + "\n";
+        match &self.out {
+            Some(path) => write(path, &text),
+            None => super::print(&text),
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write the actions: {}", path.display()))
+}
+
+/// The result as it is written; every f64 reads back as the same number.
+#[derive(Serialize)]
+struct Answer<'a> {
+    actions: Vec<&'a [f64]>,
+    normalized: Vec<&'a [f64]>,
+    names: Vec<&'a str>,
+    units: Vec<&'a str>,
+}
+
+impl<'a> Answer<'a> {
+    fn new(manifest: &'a Manifest, outcome: &'a Outcome) -> Self {
+        let (names, units) = match &manifest.io {
+            Some(io) => io.actions.iter().map(|dim| (dim.name.as_str(), dim.unit.word())).unzip(),
+            None => vec![("unnamed", "unnamed"); manifest.actions.action_dim].into_iter().unzip(),
+        };
+        Self { actions: rows(&outcome.chunk), normalized: rows(&outcome.normalized), names, units }
+    }
+}
+
+fn rows<Unit>(chunk: &Chunk<Unit>) -> Vec<&[f64]> {
+    chunk.rows().collect()
+}

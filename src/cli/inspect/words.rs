@@ -1,0 +1,80 @@
+//! Preprocessing steps as a person reads them.
+
+use vla_bundle::{Idct, ImageStep, ResizeKernel, StateStep, TextStep};
+
+/// Steps joined by commas.
+pub fn image_steps(steps: &[ImageStep]) -> String {
+    join(steps.iter().map(image_step))
+}
+
+fn image_step(step: &ImageStep) -> String {
+    match step {
+        ImageStep::UnlessSize { height, width, steps } => {
+            format!("unless {width}x{height} ({})", image_steps(steps))
+        }
+        ImageStep::JpegRoundtrip { quality, idct, .. } => {
+            let idct = match idct {
+                Idct::Accurate => "accurate",
+                Idct::Fast => "fast",
+            };
+            format!("JPEG quality {quality} and back ({idct} transform)")
+        }
+        ImageStep::Resize { height, width, kernel } => format!("resize to {width}x{height} {}", word(*kernel)),
+        ImageStep::ResizeShortSide { size, kernel } => format!("resize shorter side to {size} {}", word(*kernel)),
+        ImageStep::CropPixels { height, width } => format!("centre {width}x{height}"),
+        ImageStep::CenterCrop { area } => format!("centre {area} of the area, scaled back"),
+        ImageStep::Letterbox { fill } => format!("pad to a square with {fill:?}"),
+        ImageStep::Normalize { mean, std } => format!("normalise by {mean:?}, {std:?}"),
+        ImageStep::StackChannels { branches } => {
+            let branches: Vec<_> = branches.iter().map(|branch| format!("({})", image_steps(branch))).collect();
+            format!("channels of {}", branches.join(" + "))
+        }
+    }
+}
+
+fn word(kernel: ResizeKernel) -> &'static str {
+    match kernel {
+        ResizeKernel::Lanczos3Tf => "lanczos3 (TensorFlow)",
+        ResizeKernel::BilinearPil => "bilinear (PIL)",
+        ResizeKernel::BicubicPil => "bicubic (PIL)",
+        ResizeKernel::LanczosPil => "lanczos (PIL)",
+    }
+}
+
+/// Steps joined by commas.
+pub fn state_steps(steps: &[StateStep]) -> String {
+    join(steps.iter().map(|step| match step {
+        StateStep::NormalizeRange { .. } => "range to [-1, 1]".to_owned(),
+        StateStep::Clip { low, high } => format!("clip to [{low}, {high}]"),
+    }))
+}
+
+/// Steps joined by commas.
+pub fn text_steps(steps: &[TextStep]) -> String {
+    join(steps.iter().map(|step| match step {
+        TextStep::Lowercase => "lower case".to_owned(),
+        TextStep::Prompt { template } => format!("prompt {template:?}"),
+        TextStep::Tokenize { file, .. } => format!("ids by {file}"),
+        TextStep::EnsureLastToken { id } => format!("last id {id}"),
+    }))
+}
+
+fn join(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<_> = words.collect();
+    if words.is_empty() { "as it is".to_owned() } else { words.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_read_in_order() {
+        let steps = vec![
+            ImageStep::UnlessSize { height: 2, width: 3, steps: vec![ImageStep::CropPixels { height: 2, width: 3 }] },
+            ImageStep::Normalize { mean: [0.5, 0.25, 0.0], std: [1.0, 0.5, 2.0] },
+        ];
+        assert_eq!(image_steps(&steps), "unless 3x2 (centre 3x2), normalise by [0.5, 0.25, 0.0], [1.0, 0.5, 2.0]");
+        assert_eq!(state_steps(&[]), "as it is");
+    }
+}

@@ -1,0 +1,55 @@
+//! Arguments that say how the graphs are to be run.
+
+use std::num::NonZeroUsize;
+
+use clap::{Args, ValueEnum};
+
+use crate::policy::{PolicyError, PolicyOptions, Provider, Spinning};
+
+/// How the graphs are to be run.
+#[derive(Args)]
+pub struct RuntimeArguments {
+    /// Where the graphs run: cpu, cuda or tensorrt.
+    #[arg(long, default_value = "cpu", value_name = "NAME")]
+    provider: String,
+    /// An option of the provider, such as device_id=0; may be repeated.
+    #[arg(long = "provider-option", value_name = "KEY=VALUE", value_parser = key_value)]
+    provider_options: Vec<(String, String)>,
+    /// Threads that share one operator; default: one per physical core.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Whether these threads keep their cores busy while they wait.
+    #[arg(long, value_enum, default_value = "off")]
+    spinning: OnOff,
+}
+
+/// A switch with both states written out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+impl RuntimeArguments {
+    /// The checked options.
+    pub fn options(&self) -> Result<PolicyOptions, PolicyError> {
+        Ok(PolicyOptions {
+            provider: Provider::from_text(&self.provider, &self.provider_options)?,
+            intra_op_threads: self.threads,
+            spinning: match self.spinning {
+                OnOff::On => Spinning::On,
+                OnOff::Off => Spinning::Off,
+            },
+        })
+    }
+}
+
+/// Both halves of `KEY=VALUE`.
+pub fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("got `{text}`, wanted two words joined by `=`")),
+    }
+}

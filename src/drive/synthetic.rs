@@ -1,0 +1,49 @@
+//! An observation that is made up, the same on every machine: for goldens and benches.
+
+use std::sync::Arc;
+
+use vla_bundle::{Manifest, Source, StateStep};
+
+use crate::time::Stamp;
+use crate::types::{Encoding, Frame, Observation};
+
+const TASK: &str = "pick up the red block and place it in the bowl";
+
+/// A made-up observation with pictures of `width` x `height` pixels, no two cameras and no two state values alike.
+pub fn synthetic_observation(manifest: &Manifest, width: u32, height: u32) -> Observation {
+    let cameras = manifest.streams.cameras.iter().enumerate();
+    Observation {
+        stamp: Stamp::default(),
+        frame_id: "synthetic".to_owned(),
+        frames: cameras.map(|(index, camera)| Arc::new(picture(&camera.name, index as u32, [width, height]))).collect(),
+        state: manifest.streams.state.map(|stream| state(manifest, stream.dim)),
+        task: Arc::from(TASK),
+    }
+}
+
+/// A colour gradient under a checkerboard whose squares differ from camera to camera.
+fn picture(name: &str, camera: u32, [width, height]: [u32; 2]) -> Frame {
+    let square = 16 + 8 * camera;
+    let pixel = |x: u32, y: u32| {
+        let light = (x / square + y / square) % 2;
+        [(x * 255 / width) as u8, (y * 255 / height) as u8, (60 + 120 * light) as u8]
+    };
+    let data: Vec<u8> = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
+    Frame { frame_id: name.to_owned(), encoding: Encoding::Rgb8, width, height, step: 3 * width, data: data.into() }
+}
+
+/// Values inside the range that the policy was trained on, where the manifest tells it.
+fn state(manifest: &Manifest, dim: usize) -> Vec<f64> {
+    let range = manifest.inputs.iter().find_map(|input| match &input.source {
+        Source::State { steps } => steps.iter().find_map(|step| match step {
+            StateStep::NormalizeRange { low, high, .. } => Some((low, high)),
+            StateStep::Clip { .. } => None,
+        }),
+        _ => None,
+    });
+    let share = |index: usize| 0.25 + 0.5 * (index as f64 + 1.0) / (dim as f64 + 1.0);
+    match range {
+        Some((low, high)) => (0..dim).map(|i| low[i] + share(i) * (high[i] - low[i])).collect(),
+        None => (0..dim).map(share).collect(),
+    }
+}

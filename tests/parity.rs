@@ -1,0 +1,126 @@
+//! Checkpoints whose every intermediate tensor the original projects computed: exported and run as a user does, with
+//! the commands of each case's run.json, and compared stage by stage.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use serde_json::Value;
+
+/// Name in the original's file, name in the bundle's plan, largest absolute difference.
+type Stage = (&'static str, &'static str, f32);
+
+const STAGES: [Stage; 10] = [
+    ("pixel_values", "pixel_values", 0.0),
+    ("proprio.normalized", "proprio", 0.0),
+    ("vision.dino", "vision.dino", 1e-4),
+    ("vision.siglip", "vision.siglip", 1e-4),
+    ("projected_patches", "projected_patches", 1e-4),
+    ("proprio.token", "proprio_token", 1e-5),
+    ("multimodal_embeds", "multimodal_embeds", 1e-4),
+    ("llm.final_norm", "hidden_states", 2e-4),
+    ("action_hidden_states", "action_hidden_states", 1e-4),
+    ("normalized_actions", "normalized_actions", 1e-4),
+];
+
+#[test]
+fn every_stage_of_the_regression_policy_equals_the_original() {
+    let run = Run::of("openvla_oft_l1");
+    run.check(&STAGES);
+}
+
+#[test]
+fn every_stage_of_the_pruning_policy_equals_the_original_and_the_kept_tokens_are_the_same() {
+    let run = Run::of("lightvla_l1");
+    run.check(&STAGES);
+    run.check(&[("prune.pruned_embeds", "pruned_embeds", 1e-4)]);
+    let [expected, stages] = run.tensors();
+    let kept = stages.tensor("prune.kept_mask").unwrap();
+    assert_eq!(kept.data(), expected.tensor("prune.kept_mask").unwrap().data());
+    assert_eq!(kept.data().iter().map(|k| usize::from(*k)).sum::<usize>(), 16);
+    let positions = ids(&stages.tensor("position_ids").unwrap());
+    assert_eq!(positions, ids(&expected.tensor("prune.position_ids").unwrap()));
+}
+
+/// One case, exported and run.
+struct Run {
+    expected: Vec<u8>,
+    stages: Vec<u8>,
+    answer: Value,
+}
+
+impl Run {
+    fn of(case: &str) -> Self {
+        let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/checkpoints").join(case);
+        let scratch = tempfile::tempdir().unwrap();
+        let [bundle, out, stages] = ["bundle", "out.json", "stages.safetensors"].map(|name| scratch.path().join(name));
+        let commands: Value = serde_json::from_slice(&std::fs::read(case.join("run.json")).unwrap()).unwrap();
+        vla(&case, &commands["export"], &[("BUNDLE", &bundle)], &["--verify", "on"]);
+        let more = ["--stages", stages.to_str().unwrap()];
+        vla(&case, &commands["infer"], &[("BUNDLE", &bundle), ("OUT.json", &out)], &more);
+        Self {
+            expected: std::fs::read(case.join("expected.safetensors")).unwrap(),
+            stages: std::fs::read(stages).unwrap(),
+            answer: serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap(),
+        }
+    }
+
+    fn tensors(&self) -> [SafeTensors<'_>; 2] {
+        [&self.expected, &self.stages].map(|bytes| SafeTensors::deserialize(bytes).unwrap())
+    }
+
+    fn check(&self, stages: &[Stage]) {
+        let [expected, got] = self.tensors();
+        for (original, ours, tolerance) in stages {
+            let [want, got] = [floats(&expected.tensor(original).unwrap()), floats(&got.tensor(ours).unwrap())];
+            assert_eq!(want.len(), got.len(), "{ours}");
+            let worst = want.iter().zip(&got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst <= *tolerance, "{ours} differs from the original by {worst}, more than {tolerance}");
+        }
+        let prompt = ids(&expected.tensor("prompt.input_ids").unwrap());
+        assert_eq!(ids(&got.tensor("input_ids").unwrap())[..prompt.len()], prompt);
+        let want: Vec<f64> = expected
+            .tensor("actions_f64")
+            .unwrap()
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| f64::from_le_bytes(*b))
+            .collect();
+        let rows = self.answer["actions"].as_array().unwrap();
+        let got: Vec<f64> = rows.iter().flat_map(|row| row.as_array().unwrap()).map(|v| v.as_f64().unwrap()).collect();
+        assert_eq!([rows.len(), got.len()], [8, want.len()]);
+        for (index, (got, want)) in got.iter().zip(&want).enumerate() {
+            assert!((got - want).abs() <= 1e-4, "action {index} is {got}, the original's {want}");
+        }
+    }
+}
+
+/// Runs a command of run.json in the case's folder; `@FILE` in it stands for the file's text.
+fn vla(case: &Path, arguments: &Value, places: &[(&str, &PathBuf)], more: &[&str]) {
+    let arguments = arguments.as_array().unwrap().iter().skip(1).map(|argument| {
+        let argument = argument.as_str().unwrap();
+        match (argument.strip_prefix('@'), places.iter().find(|(word, _)| *word == argument)) {
+            (Some(file), _) => std::fs::read_to_string(case.join(file)).unwrap(),
+            (None, Some((_, path))) => path.to_str().unwrap().to_owned(),
+            (None, None) => argument.to_owned(),
+        }
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vla"));
+    let output = command.current_dir(case).args(arguments).args(more).env("RUST_LOG", "warn").output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    assert_eq!(log, "", "an export or inference of a good checkpoint warns of nothing");
+}
+
+fn floats(tensor: &TensorView) -> Vec<f32> {
+    tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+fn ids(tensor: &TensorView) -> Vec<i64> {
+    tensor.data().as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+}
