@@ -10,7 +10,7 @@ use vla_bundle::{
 };
 
 use crate::graph::{Graph, OPSET};
-use crate::request::Request;
+use crate::request::{Lacks, Request};
 use crate::{ExportError, Exported, Progress};
 
 /// A bundle that is not written yet.
@@ -41,6 +41,7 @@ pub(crate) fn write(
     request: &Request,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Exported, ExportError> {
+    check_io(&draft, request)?;
     let scratch = Scratch::beside(&request.out)?;
     let warnings = draft.warnings.clone();
     let manifest = write_files(draft, request, &scratch.0, progress)?;
@@ -60,6 +61,21 @@ pub(crate) fn check_target(out: &Path) -> Result<(), ExportError> {
         (false, _) => "something that is no bundle",
     };
     Err(ExportError::Exists { what, path: out.to_owned() })
+}
+
+/// Refuses an IO file of another width now, and not after gigabytes were written.
+fn check_io(draft: &Draft<'_>, request: &Request) -> Result<(), ExportError> {
+    let Some(io) = &request.io else { return Ok(()) };
+    let mut lacks = Lacks::default();
+    let (named, wanted) = (io.actions.len(), draft.actions.action_dim);
+    if named != wanted {
+        lacks.note(format!("`--io` names {named} action dimensions, the policy has {wanted}"));
+    }
+    let (named, wanted) = (io.state.len(), draft.streams.state.map_or(0, |state| state.dim));
+    if named != wanted {
+        lacks.note(format!("`--io` names {named} state dimensions, the policy takes {wanted}"));
+    }
+    lacks.finish()
 }
 
 fn write_files(

@@ -58,5 +58,11 @@ fn check_request(request: &Request) -> Result<(), ExportError> {
     if request.cameras.is_empty() {
         lacks.note("`--cameras` is missing".to_owned());
     }
+    let mut names = std::collections::BTreeSet::new();
+    for camera in &request.cameras {
+        if !names.insert(&camera.name) {
+            lacks.note(format!("camera `{}` is listed twice", camera.name));
+        }
+    }
     lacks.finish()
 }

@@ -17,7 +17,7 @@ use crate::ExportError;
 use crate::bundle_writer::Draft;
 use crate::checkpoint::{Bounds, Norm, Statistics, StatisticsSource, Weights, component, identity};
 use crate::graph::Graph;
-use crate::request::{CenterCrop, Head, ImagePipeline, Lacks, Request};
+use crate::request::{Camera, CenterCrop, Head, ImagePipeline, Lacks, Request};
 
 use config::Config;
 
@@ -268,7 +268,8 @@ impl Asked {
             lacks.note("`--center-crop on` belongs to `--image-pipeline openvla_oft`".to_owned());
         }
         for camera in request.cameras.iter().filter(|camera| camera.slot != camera.name) {
-            lacks.note(format!("camera `{}`: this system has no camera slots, only names in order", camera.slot));
+            let Camera { slot, name } = camera;
+            lacks.note(format!("camera `{slot}={name}`: this system has no camera slots, only names in order"));
         }
         match (chunk_size, norm, pipeline, crop) {
             (Some(chunk_size), Some(norm), Some(pipeline), Some(crop)) => {

@@ -192,8 +192,10 @@ impl RawText {
         }
         if self.hidden_act != "silu" || self.attention_bias || self.rope_scaling.is_some() {
             return unsupported(format!(
-                "a language model with hidden_act `{}`, attention_bias {}, rope_scaling {:?}",
-                self.hidden_act, self.attention_bias, self.rope_scaling
+                "a language model with hidden_act `{}`, attention_bias {}, rope_scaling {}",
+                self.hidden_act,
+                self.attention_bias,
+                self.rope_scaling.clone().unwrap_or_default()
             ));
         }
         check("hidden_size modulo twice num_attention_heads", self.hidden_size % (2 * heads), 0, path)?;
@@ -251,4 +253,85 @@ pub fn check(what: &str, got: u64, wanted: u64, path: &Path) -> Result<(), Expor
         wanted: wanted.to_string(),
         path: PathBuf::from(path),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fields of the released openvla-7b-oft checkpoints.
+    const RELEASED: &str = r#"{
+        "model_type": "openvla",
+        "image_sizes": [224, 224],
+        "timm_model_ids": ["vit_large_patch14_reg4_dinov2.lvd142m", "vit_so400m_patch14_siglip_224"],
+        "timm_override_act_layers": [null, null],
+        "use_fused_vision_backbone": true,
+        "llm_max_length": 2048,
+        "text_config": {"model_type": "llama", "pad_token_id": 32000, "torch_dtype": "bfloat16", "vocab_size": 32064}
+    }"#;
+
+    impl Config {
+        /// Sizes of the released checkpoints.
+        pub fn released() -> Self {
+            read(RELEASED).unwrap()
+        }
+    }
+
+    fn read(text: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), text).unwrap();
+        Config::read(dir.path()).map_err(|e| e.to_string().replace(&dir.path().display().to_string(), "DIR"))
+    }
+
+    #[test]
+    fn released_checkpoints_have_the_published_sizes() {
+        let Config { towers, llama, max_tokens } = Config::released();
+        let dino = VitConfig {
+            image_size: 224,
+            patch_size: 14,
+            width: 1024,
+            depth: 24,
+            heads: 16,
+            mlp_width: 4096,
+            prefix: vec![("cls_token", 1), ("reg_token", 4)],
+            layer_scale: true,
+            norm_eps: 1e-6,
+        };
+        let siglip =
+            VitConfig { width: 1152, depth: 27, mlp_width: 4304, prefix: vec![], layer_scale: false, ..dino.clone() };
+        assert_eq!([&towers[0].vit, &towers[1].vit], [&dino, &siglip]);
+        assert_eq!((towers[0].name, towers[1].name, dino.patches()), ("dino", "siglip", 256));
+        let wanted = LlamaConfig {
+            hidden: 4096,
+            intermediate: 11008,
+            layers: 32,
+            heads: 32,
+            vocabulary: 32064,
+            norm_eps: 1e-6,
+            rope_theta: 10000.0,
+        };
+        assert_eq!((llama, max_tokens), (wanted, 2048));
+    }
+
+    #[test]
+    fn what_the_blocks_cannot_do_is_refused_by_name() {
+        let changed = |from: &str, to: &str| read(&RELEASED.replace(from, to)).unwrap_err();
+        assert_eq!(
+            changed("[null, null]", r#"[null, "quick_gelu"]"#),
+            "activation `quick_gelu` of tower `vit_so400m_patch14_siglip_224` is not supported yet: DIR/config.json"
+        );
+        assert_eq!(
+            changed(r#""vocab_size": 32064"#, r#""vocab_size": 32064, "num_key_value_heads": 8"#),
+            "a language model with 8 key heads for 32 query heads is not supported yet: DIR/config.json"
+        );
+        assert_eq!(
+            changed(r#""vocab_size": 32064"#, r#""vocab_size": 32064, "rope_scaling": {"factor": 2}"#),
+            "a language model with hidden_act `silu`, attention_bias false, rope_scaling {\"factor\":2} \
+             is not supported yet: DIR/config.json"
+        );
+        assert_eq!(
+            changed("[224, 224]", "[224, 384]"),
+            "image size of tower `vit_so400m_patch14_siglip_224`: got 384, wanted 224: DIR/config.json"
+        );
+    }
 }

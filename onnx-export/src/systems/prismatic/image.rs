@@ -218,3 +218,75 @@ fn absent(field: &str, path: &Path) -> ExportError {
         path: path.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// `preprocessor_config.json` as a checkpoint of two towers holds it where no `tvf_*` field was saved.
+    fn processor(strategy: &str, interpolations: [&str; 2]) -> RawProcessor {
+        serde_json::from_value(json!({
+            "image_resize_strategy": strategy,
+            "input_sizes": [[3, 224, 224], [3, 224, 224]],
+            "interpolations": interpolations,
+            "means": [[0.485, 0.456, 0.406], [0.5, 0.5, 0.5]],
+            "stds": [[0.229, 0.224, 0.225], [0.5, 0.5, 0.5]],
+        }))
+        .unwrap()
+    }
+
+    fn steps(processor: &RawProcessor) -> serde_json::Value {
+        let config = Config::released();
+        serde_json::to_value(processor.steps(&config, Path::new("preprocessor_config.json")).unwrap()).unwrap()
+    }
+
+    fn normalize() -> [serde_json::Value; 2] {
+        // What timm.data.create_transform keeps of them: torch.tensor(mean).tolist().
+        let mean = [0.485_000_014_305_114_75, 0.456_000_000_238_418_6, 0.405_999_988_317_489_6];
+        let std = [0.229_000_002_145_767_2, 0.224_000_006_914_138_8, 0.224_999_994_039_535_52];
+        [
+            json!({"op": "normalize", "mean": mean, "std": std}),
+            json!({"op": "normalize", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}),
+        ]
+    }
+
+    #[test]
+    fn letterbox_pads_with_the_last_mean_and_then_resizes_a_square() {
+        let [dino, siglip] = normalize();
+        let wanted = json!([
+            {"op": "letterbox", "fill": [127, 127, 127]},
+            {"op": "resize", "height": 224, "width": 224, "kernel": "bicubic_pil"},
+            {"op": "stack_channels", "branches": [[dino], [siglip]]},
+        ]);
+        assert_eq!(steps(&processor("letterbox", ["bicubic"; 2])), wanted);
+    }
+
+    #[test]
+    fn resize_crop_scales_the_shorter_side_and_cuts_the_middle() {
+        let [dino, siglip] = normalize();
+        let wanted = json!([
+            {"op": "resize_short_side", "size": 224, "kernel": "bicubic_pil"},
+            {"op": "crop_pixels", "height": 224, "width": 224},
+            {"op": "stack_channels", "branches": [[dino], [siglip]]},
+        ]);
+        assert_eq!(steps(&processor("resize-crop", ["bicubic"; 2])), wanted);
+    }
+
+    #[test]
+    fn towers_that_resize_differently_each_get_their_own_resize() {
+        let [dino, siglip] = normalize();
+        let wanted = json!([{"op": "stack_channels", "branches": [
+            [{"op": "resize", "height": 224, "width": 224, "kernel": "bilinear_pil"}, dino],
+            [{"op": "resize", "height": 224, "width": 224, "kernel": "lanczos_pil"}, siglip],
+        ]}]);
+        assert_eq!(steps(&processor("resize-naive", ["bilinear", "lanczos"])), wanted);
+    }
+
+    #[test]
+    fn an_unknown_interpolation_is_refused_with_the_known_ones() {
+        let refused = Interpolation::try_from(json!("nearest")).err().unwrap();
+        assert_eq!(refused, "interpolation \"nearest\" is not one of lanczos (1), bilinear (2), bicubic (3)");
+    }
+}
