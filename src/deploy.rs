@@ -16,7 +16,7 @@ use std::sync::Arc;
 use vla_bundle::{Bundle, Io, Unit};
 
 use crate::profile::{Limits, OutputKind, Profile, Transport};
-use crate::time::{Span, Stamp};
+use crate::time::Span;
 
 pub use parameters::{Motion, ParamValue, ParameterError, RunParameters};
 
@@ -135,8 +135,15 @@ pub enum Rule {
         /// What the change is added to.
         reference: vla_bundle::Reference,
     },
-    /// The value is the line at the opening in [0, 1] that the action means.
-    Gripper(vla_bundle::GripperRule, Line),
+    /// The value is between `closed` and `open`, by the opening in [0, 1] that the action means.
+    Gripper {
+        /// Which opening the action means.
+        rule: vla_bundle::GripperRule,
+        /// Published value of a fully open gripper.
+        open: f64,
+        /// Published value of a fully closed gripper.
+        closed: f64,
+    },
 }
 
 /// Where a value stands before anything was commanded.
@@ -255,7 +262,7 @@ impl Deployment {
         self.action_dt
     }
 
-    /// Shortest time from the start of one inference to the start of the next.
+    /// Beat of the inferences: at most one starts per period.
     pub fn inference_period(&self) -> Span {
         Span::from_secs(1.0 / self.parameters.inference_rate_hz)
     }
@@ -283,11 +290,6 @@ impl Deployment {
     /// The run parameters it was checked with.
     pub fn parameters(&self) -> &RunParameters {
         &self.parameters
-    }
-
-    /// Time that row `index` of a chunk belongs to, when its observation is of `stamp`.
-    pub fn row_stamp(&self, stamp: Stamp, index: usize) -> Stamp {
-        stamp + self.action_dt.times(index as i64)
     }
 }
 

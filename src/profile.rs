@@ -317,6 +317,7 @@ outputs:
 - kind: controller_input
   dims:
   - {action: c, min: -1.5, max: 1, max_step: 0.1}
+- {kind: joint_trajectory, joints: []}
 ";
         let error = Profile::parse(text, "p.yaml").unwrap_err();
         let ProfileError::Inconsistent { problems, .. } = error else { panic!("{error}") };
@@ -332,6 +333,7 @@ outputs:
                 "moved joint `j1`: `max_step` is 0, wanted a positive number",
                 "moved joint `j1`: `open` is 1 and `closed` is 1, wanted two different numbers",
                 "controller input `c`: range is [-1.5, 1], a controller input is in [-1, 1]",
+                "output `joint_trajectory`: it is empty",
                 "camera `front` is listed twice",
                 "measured joint `j1` is listed twice",
                 "state `s` is listed twice",

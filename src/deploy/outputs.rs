@@ -128,7 +128,7 @@ fn joint_rule(action: &ActionDim, dim: &profile::OutputDim) -> Result<Rule, Stri
             Ok(Rule::Delta { gain: sign * scale * convert(unit)?, reference: *reference })
         }
         (ActionKind::Gripper(rule), Carries::Opening { open, closed }) => {
-            Ok(Rule::Gripper(*rule, Line { gain: open - closed, bias: closed }))
+            Ok(Rule::Gripper { rule: *rule, open, closed })
         }
         (ActionKind::JointPosition | ActionKind::JointDelta(_), Carries::Opening { .. }) => Err(not_a_gripper(action)),
         (ActionKind::Gripper(_), Carries::Position { .. }) => Err(a_gripper(action)),
@@ -146,7 +146,7 @@ fn input_rule(action: &ActionDim, dim: &profile::OutputDim) -> Result<(Rule, Res
             Ok((Rule::Absolute(Line { gain: 1.0, bias: 0.0 }), Rest::Zero))
         }
         (ActionKind::Gripper(rule), Carries::Opening { open, closed }) => {
-            Ok((Rule::Gripper(*rule, Line { gain: open - closed, bias: closed }), Rest::Unknown))
+            Ok((Rule::Gripper { rule: *rule, open, closed }, Rest::Unknown))
         }
         (ActionKind::EefDeltaPosition(..) | ActionKind::EefDeltaRotation(..), Carries::Opening { .. }) => {
             Err(not_a_gripper(action))

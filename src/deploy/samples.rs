@@ -78,6 +78,41 @@ pub(crate) fn live_arm() -> Deployment {
     Deployment::check(&bundle(ARM_IO, &["front"]), &profile(ARM_PROFILE), parameters(&live)).unwrap()
 }
 
+/// Messages that the arm's robot sends, `ms` after the tests' epoch.
+pub(crate) mod arm {
+    use std::sync::Arc;
+
+    use crate::time::{Span, Stamp};
+    use crate::types::{Encoding, Frame, JointSample, Sample, Value};
+
+    pub(crate) fn at(ms: f64) -> Stamp {
+        Stamp::from_ros(1_700_000_000, 500) + Span::from_millis(ms)
+    }
+
+    pub(crate) fn frame(camera: usize, ms: f64) -> Sample {
+        let frame = Frame {
+            frame_id: format!("camera_{camera}_optical"),
+            encoding: Encoding::Jpeg,
+            width: 0,
+            height: 0,
+            step: 0,
+            data: Arc::from([0xff, 0xd8, 0xff]),
+        };
+        Sample { stamp: at(ms), received: at(ms), value: Value::Frame { camera, frame: Arc::new(frame) } }
+    }
+
+    /// Out of order and with a joint that nobody asked for, as robots do.
+    pub(crate) fn joints(ms: f64, [j1, j2, finger]: [f64; 3]) -> Sample {
+        let names = ["finger", "mimic", "j2", "j1"].map(str::to_owned).to_vec();
+        let positions = vec![finger, f64::NAN, j2, j1];
+        Sample { stamp: at(ms), received: at(ms), value: Value::Joints(JointSample { names, positions }) }
+    }
+
+    pub(crate) fn instruction(ms: f64, text: &str) -> Sample {
+        Sample { stamp: at(ms), received: at(ms), value: Value::Instruction(text.into()) }
+    }
+}
+
 fn load(manifest: &mut Manifest) -> Bundle {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("policy.onnx"), "graph").unwrap();

@@ -146,6 +146,9 @@ pub(super) fn check(raw: RawProfile) -> Result<Profile, Vec<String>> {
         take_input(input, &mut profile, &mut problems);
     }
     profile.outputs = raw.outputs.into_iter().map(|output| take_output(output, &mut problems)).collect();
+    for output in profile.outputs.iter().filter(|output| output.dims.is_empty()) {
+        problems.add(&format!("output `{}`", output.kind.word()), "it is empty");
+    }
     problems.unique("camera", profile.cameras.iter().map(|c| c.camera.as_str()));
     let measured = profile.joint_states.iter().flat_map(|j| &j.joints);
     problems.unique("measured joint", measured.clone().map(|j| j.joint.as_str()));

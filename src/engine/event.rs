@@ -1,0 +1,152 @@
+//! What goes into the engine and what comes out.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::execute::Late;
+use crate::safety::{SafeCommand, Violation};
+use crate::sync::{Dropped, NotReady};
+use crate::time::{Span, Stamp};
+use crate::types::{Chunk, Inferred, Observation, Robot, Sample};
+
+/// Number of an inference, counted from 0 in every run; its chunk has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A message arrived.
+    Sample(Sample),
+    /// An inference ended.
+    Inferred {
+        /// The request of its [`Effect::Infer`].
+        request: RequestId,
+        /// Its result, or why there is none.
+        result: Result<Inferred, String>,
+    },
+    /// Time passed; the driver's timer says so, at most once per period of its own choice.
+    Tick,
+}
+
+/// What the driver does next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Run the policy; at most one at a time is asked for.
+    Infer {
+        /// To be given back with the result.
+        request: RequestId,
+        /// What to infer from.
+        observation: Observation,
+    },
+    /// Publish and record; the verdict holds what may reach the robot.
+    Decided(Decision),
+    /// Tell people.
+    Report(Report),
+}
+
+/// What became of one inference.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The request of the inference.
+    pub chunk_id: RequestId,
+    /// Stamp of the observation: row 0 of the chunk belongs to it.
+    pub stamp: Stamp,
+    /// Frame id of the observation.
+    pub frame_id: String,
+    /// Instruction of the observation.
+    pub task: Arc<str>,
+    /// The policy's actions, as they came.
+    pub chunk: Arc<Chunk<Robot>>,
+    /// Time from the start of the inference to its result.
+    pub inference_delay: Span,
+    /// Picture tokens that survived pruning; 0 where the policy does not prune.
+    pub kept_tokens: u32,
+    /// Whether it moves the robot.
+    pub verdict: Verdict,
+}
+
+/// Whether a chunk moves the robot. Displays as in `vla_msgs/ActionChunk`: `sent`, `dry_run`, `rejected: reason`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// This command is to be published.
+    Sent(Arc<SafeCommand>),
+    /// It passed, but nothing moves today.
+    DryRun,
+    /// It did not pass.
+    Rejected(Rejection),
+}
+
+impl Verdict {
+    /// What may be published.
+    pub fn command(&self) -> Option<&Arc<SafeCommand>> {
+        match self {
+            Verdict::Sent(command) => Some(command),
+            Verdict::DryRun | Verdict::Rejected(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Sent(_) => f.write_str("sent"),
+            Verdict::DryRun => f.write_str("dry_run"),
+            Verdict::Rejected(rejection) => write!(f, "rejected: {rejection}"),
+        }
+    }
+}
+
+/// Why a chunk does not move the robot.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Rejection {
+    /// Its rows are past.
+    #[error(transparent)]
+    Late(Late),
+    /// It does what nobody wants any more.
+    #[error("the instruction has changed")]
+    InstructionChanged,
+    /// Nobody knows where the robot is now.
+    #[error("{0}")]
+    NotMeasured(NotReady),
+    /// The gate refused it.
+    #[error(transparent)]
+    Unsafe(Violation),
+}
+
+impl Rejection {
+    /// One word for counting.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Rejection::Late(_) => "late",
+            Rejection::InstructionChanged => "instruction_changed",
+            Rejection::NotMeasured(_) => "not_measured",
+            Rejection::Unsafe(violation) => violation.class(),
+        }
+    }
+}
+
+/// What people should know.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Report {
+    /// A sample was not usable.
+    #[error("sample dropped: {0}")]
+    Dropped(Dropped),
+    /// An inference waits; said once per cause.
+    #[error("not ready: {0}")]
+    NotReady(NotReady),
+    /// An inference failed; the next frame gets a new one.
+    #[error("inference {} failed: {reason}", .request.0)]
+    InferenceFailed {
+        /// Which one.
+        request: RequestId,
+        /// Why.
+        reason: String,
+    },
+    /// A result that nobody waits for.
+    #[error("result of inference {} is outdated", .request.0)]
+    Outdated {
+        /// Which one.
+        request: RequestId,
+    },
+}

@@ -1,0 +1,92 @@
+//! Any chunk, finite or not, at any time: every row of every command is inside its limits and steps.
+
+use proptest::prelude::*;
+
+use super::tests::{REST, inferred};
+use super::*;
+use crate::deploy::samples::arm::{at, frame, joints};
+use crate::deploy::samples::live_arm;
+
+/// Mostly small moves, so that commands pass and follow each other; sometimes anything at all.
+fn value(around: f64, spread: f64) -> impl Strategy<Value = f64> + Clone {
+    prop_oneof![60 => (around - spread)..(around + spread), 1 => any::<f64>()]
+}
+
+fn rows() -> impl Strategy<Value = Vec<[f64; 3]>> {
+    let row = (value(0.0, 3.0), value(0.1, 0.08), value(0.5, 0.6)).prop_map(|(a, b, c)| [a, b, c]);
+    let usual = prop::collection::vec(row.clone(), 4);
+    prop_oneof![20 => usual, 1 => prop::collection::vec(row, 1..6)]
+}
+
+/// Milliseconds to the next frame, of the inference, and where the arm is then.
+fn round() -> impl Strategy<Value = (f64, f64, [f64; 3], Vec<[f64; 3]>)> {
+    let measured = prop_oneof![
+        10 => Just(REST),
+        1 => (value(0.25, 0.3), value(0.1, 0.3), value(0.03, 0.01)).prop_map(|(a, b, c)| [a, b, c])
+    ];
+    (1.0..400.0, -60.0..160.0, measured, rows())
+}
+
+/// What `arm` may do, written down a second time: smallest, largest, step.
+const LIMITS: [[f64; 3]; 3] = [[-1.5, 2.0, 0.1], [-1.0, 1.0, 0.1], [0.01, 0.05, 0.04]];
+
+/// Checks one command against the limits and against what the robot was doing before it.
+fn check(command: &crate::safety::SafeCommand, basis: [f64; 3]) -> Result<(), TestCaseError> {
+    let [output] = command.outputs() else { return Err(TestCaseError::fail("not one output")) };
+    prop_assert_eq!(output.rows().len(), command.times().len());
+    let mut before = basis;
+    for row in output.rows() {
+        prop_assert_eq!(row.len(), 3);
+        for ((value, before), [min, max, step]) in row.iter().zip(before).zip(LIMITS) {
+            prop_assert!(min <= *value && *value <= max, "{value} outside [{min}, {max}]");
+            prop_assert!((value - before).abs() <= step, "{before} to {value}, more than {step}");
+        }
+        before = [row[0], row[1], row[2]];
+    }
+    Ok(())
+}
+
+/// What a controller that plays `sent` in order does right before `due`: the last row of the last command that is
+/// due earlier, or nothing where that command is over at `now`.
+fn playing(sent: Option<&crate::safety::SafeCommand>, now: Stamp, due: Stamp) -> Option<[f64; 3]> {
+    let command = sent?;
+    let ends = command.stamp() + *command.times().last()?;
+    if ends < now {
+        return None;
+    }
+    let pairs = command.times().iter().zip(command.outputs()[0].rows());
+    let row = pairs.filter(|(time, _)| command.stamp() + **time < due).last()?.1;
+    Some([row[0], row[1], row[2]])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn every_command_is_inside_limits_and_steps(rounds in prop::collection::vec(round(), 1..12)) {
+        let mut engine = Engine::new(&live_arm());
+        let (mut clock, mut effects) = (0.0, Vec::new());
+        let mut last: Option<Arc<crate::safety::SafeCommand>> = None;
+        for (wait, delay, measured, rows) in rounds {
+            clock += wait;
+            for sample in [joints(clock, measured), frame(0, clock)] {
+                engine.handle(at(clock), Event::Sample(sample), &mut effects);
+            }
+            let request = effects.iter().find_map(|effect| match effect {
+                Effect::Infer { request, .. } => Some(*request),
+                _ => None,
+            });
+            effects.clear();
+            let Some(request) = request else { continue };
+            let now = at(clock + delay);
+            engine.handle(now, Event::Inferred { request, result: Ok(inferred(&rows)) }, &mut effects);
+            for effect in effects.drain(..) {
+                let Effect::Decided(Decision { verdict: Verdict::Sent(command), .. }) = effect else { continue };
+                let first = command.stamp() + command.times()[0];
+                prop_assert!(first >= now, "a row of the past");
+                check(&command, playing(last.as_deref(), now, first).unwrap_or(measured))?;
+                last = Some(command);
+            }
+        }
+    }
+}

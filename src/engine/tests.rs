@@ -1,0 +1,280 @@
+//! Scripted clocks, exact messages.
+
+use super::*;
+use crate::deploy::ParamValue;
+use crate::deploy::samples::arm::{at, frame, instruction, joints};
+use crate::deploy::samples::{ARM_IO, ARM_PROFILE, bundle, live_arm, parameters, profile};
+use crate::types::Sample;
+
+/// Where the arm rests: shoulder 0 deg, elbow 0.1 rad, gripper half open.
+pub(super) const REST: [f64; 3] = [0.25, 0.1, 0.03];
+
+/// Small steps from [`REST`] onwards.
+const STEPS: [[f64; 3]; 4] = [[1.0, 0.15, 0.5], [2.0, 0.2, 0.6], [3.0, 0.25, 0.7], [4.0, 0.3, 0.8]];
+
+pub(super) fn inferred(rows: &[[f64; 3]]) -> Inferred {
+    let chunk = Chunk::new(rows.concat(), 3).unwrap();
+    Inferred { chunk, kept_tokens: 17, inference_delay: Span::from_millis(12.0) }
+}
+
+/// An engine and its clock.
+struct Script {
+    engine: Engine,
+}
+
+impl Script {
+    fn live() -> Self {
+        Self { engine: Engine::new(&live_arm()) }
+    }
+
+    fn at(&mut self, ms: f64, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.engine.handle(at(ms), event, &mut effects);
+        effects
+    }
+
+    fn sample(&mut self, sample: Sample) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.engine.handle(sample.received, Event::Sample(sample), &mut effects);
+        effects
+    }
+
+    /// Joints and a frame of `ms`; the request that follows.
+    fn request(&mut self, ms: f64, positions: [f64; 3]) -> RequestId {
+        assert_eq!(self.sample(joints(ms, positions)), []);
+        let effects = self.sample(frame(0, ms));
+        let [Effect::Infer { request, .. }] = &effects[..] else { panic!("{effects:?}") };
+        *request
+    }
+
+    fn answer(&mut self, ms: f64, request: RequestId, rows: &[[f64; 3]]) -> Decision {
+        let mut effects = self.at(ms, Event::Inferred { request, result: Ok(inferred(rows)) });
+        assert_eq!(effects.len(), 1, "{effects:?}");
+        let Some(Effect::Decided(decision)) = effects.pop() else { panic!("no decision") };
+        decision
+    }
+
+    /// The verdict on a chunk inferred from the arm at rest.
+    fn verdict(&mut self, rows: &[[f64; 3]]) -> String {
+        let request = self.request(0.0, REST);
+        self.answer(0.0, request, rows).verdict.to_string()
+    }
+}
+
+#[test]
+fn a_fresh_chunk_becomes_a_command_with_its_rows_at_their_times() {
+    let mut script = Script::live();
+    let request = script.request(0.0, REST);
+    let decision = script.answer(40.0, request, &STEPS);
+    assert_eq!((decision.chunk_id, decision.stamp), (RequestId(0), at(0.0)));
+    assert_eq!((decision.frame_id.as_str(), &*decision.task), ("camera_0_optical", "pick up the cup"));
+    assert_eq!((decision.kept_tokens, decision.inference_delay), (17, Span::from_millis(12.0)));
+    assert_eq!(decision.verdict.to_string(), "sent");
+    let command = decision.verdict.command().unwrap();
+    // Row 0 belonged to 0 ms and is past; n_action_steps is 3, so row 3 is not executed.
+    assert_eq!(command.times(), [50.0, 100.0].map(Span::from_millis));
+    assert_eq!(command.stamp(), at(0.0));
+    let [output] = command.outputs() else { panic!("not one output") };
+    assert_eq!(output.names().iter().map(|name| &**name).collect::<Vec<_>>(), ["j1", "j2", "finger"]);
+    // 0.25 - radians(2) and 0.25 - radians(3); 0.01 + 0.04 * opening.
+    let want = [[0.215_093_414_960_113_4, 0.2, 0.034], [0.197_640_122_440_170_1, 0.25, 0.038]];
+    for (got, want) in output.rows().zip(want) {
+        got.iter().zip(want).for_each(|(got, want)| assert!((got - want).abs() < 1e-12, "{got} {want}"));
+    }
+}
+
+#[test]
+fn with_dry_run_no_command_exists() {
+    let task = [("task", ParamValue::String("wave".to_owned()))];
+    let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(ARM_PROFILE), parameters(&task)).unwrap();
+    let mut script = Script { engine: Engine::new(&deployment) };
+    let request = script.request(0.0, REST);
+    let decision = script.answer(0.0, request, &STEPS);
+    assert_eq!((decision.verdict.to_string().as_str(), decision.verdict.command()), ("dry_run", None));
+    assert_eq!(script.engine.health(at(0.0)).counts.dry_run, 1);
+}
+
+#[test]
+fn nothing_is_inferred_until_every_stream_is_fresh() {
+    let mut script = Script::live();
+    assert_eq!(script.sample(frame(0, 0.0)), []);
+    assert_eq!(script.sample(joints(100.5, REST)), []);
+    let effects = script.at(101.0, Event::Tick);
+    let [Effect::Report(report)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(report.to_string(), "not ready: images.front: 101.000 ms old, at most 100.000 ms");
+}
+
+#[test]
+fn a_cause_is_reported_once() {
+    let mut script = Script::live();
+    assert_eq!(script.at(0.0, Event::Tick).len(), 1);
+    assert_eq!(script.at(10.0, Event::Tick), []);
+    script.sample(frame(0, 20.0));
+    let effects = script.at(21.0, Event::Tick);
+    let [Effect::Report(report)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(report.to_string(), "not ready: joint_states: nothing usable yet");
+    assert_eq!(script.engine.health(at(21.0)).waiting.unwrap().to_string(), "joint_states: nothing usable yet");
+}
+
+#[test]
+fn one_inference_runs_at_a_time_and_at_the_given_rate() {
+    let mut script = Script::live();
+    let request = script.request(0.0, REST);
+    script.sample(joints(190.0, REST));
+    assert_eq!(script.sample(frame(0, 190.0)), [], "the model is busy");
+    assert!(script.engine.health(at(190.0)).inferring.is_some());
+    let failed = Event::Inferred { request, result: Err("out of memory".to_owned()) };
+    let effects = script.at(195.0, failed);
+    let [Effect::Report(report)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(report.to_string(), "inference 0 failed: out of memory");
+    assert_eq!(script.at(199.0, Event::Tick), [], "5 Hz");
+    let effects = script.at(200.0, Event::Tick);
+    let [Effect::Infer { request, observation }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((*request, observation.stamp), (RequestId(1), at(190.0)));
+}
+
+#[test]
+fn a_frames_jitter_costs_no_period() {
+    let mut script = Script::live();
+    let mut starts = Vec::new();
+    for ms in [0.0, 203.0, 401.0, 602.0, 1100.0, 1250.0, 1300.0] {
+        script.sample(joints(ms, REST));
+        for effect in script.sample(frame(0, ms)) {
+            let Effect::Infer { request, .. } = effect else { panic!("{effect:?}") };
+            starts.push(ms);
+            script.at(ms + 1.0, Event::Inferred { request, result: Err("x".to_owned()) });
+        }
+    }
+    assert_eq!(starts, [0.0, 203.0, 401.0, 602.0, 1100.0, 1300.0]);
+}
+
+#[test]
+fn a_clock_that_jumped_back_does_not_stop_inference() {
+    let mut script = Script::live();
+    let request = script.request(5000.0, REST);
+    script.at(5001.0, Event::Inferred { request, result: Err("x".to_owned()) });
+    assert_eq!(script.request(0.0, REST), RequestId(1));
+}
+
+#[test]
+fn a_result_that_nobody_waits_for_is_refused() {
+    let mut script = Script::live();
+    let event = Event::Inferred { request: RequestId(3), result: Ok(inferred(&STEPS)) };
+    let effects = script.at(0.0, event);
+    assert_eq!(effects, [Effect::Report(Report::Outdated { request: RequestId(3) })]);
+    let request = script.request(1.0, REST);
+    script.answer(2.0, request, &STEPS);
+    let effects = script.at(3.0, Event::Inferred { request, result: Ok(inferred(&STEPS)) });
+    assert_eq!(effects, [Effect::Report(Report::Outdated { request })]);
+    assert_eq!(script.engine.health(at(3.0)).counts.outdated, 2);
+}
+
+#[test]
+fn a_chunk_of_an_old_instruction_is_not_executed() {
+    let mut script = Script::live();
+    let request = script.request(0.0, REST);
+    script.sample(instruction(1.0, "put it down"));
+    let decision = script.answer(2.0, request, &STEPS);
+    assert_eq!(decision.verdict.to_string(), "rejected: the instruction has changed");
+    assert_eq!(&*decision.task, "pick up the cup");
+    script.sample(joints(200.0, REST));
+    let effects = script.sample(frame(0, 200.0));
+    let [Effect::Infer { observation, .. }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(&*observation.task, "put it down");
+}
+
+#[test]
+fn a_chunk_that_is_wholly_past_is_rejected_and_counted() {
+    let mut script = Script::live();
+    let request = script.request(0.0, REST);
+    script.sample(joints(100.0, REST));
+    let decision = script.answer(101.0, request, &STEPS);
+    assert_eq!(decision.verdict.to_string(), "rejected: late: the last of 3 rows was due 1.000 ms ago");
+    assert_eq!(script.engine.health(at(101.0)).counts.rejected, [("late", 1)].into());
+}
+
+#[test]
+fn nothing_is_sent_to_a_robot_whose_joints_went_silent_meanwhile() {
+    let mut script = Script::live();
+    let request = script.request(0.0, REST);
+    let decision = script.answer(51.0, request, &STEPS);
+    assert_eq!(decision.verdict.to_string(), "rejected: joint_states: 51.000 ms old, at most 50.000 ms");
+}
+
+#[test]
+fn a_chunk_of_another_shape_is_rejected() {
+    assert_eq!(Script::live().verdict(&STEPS[..3]), "rejected: the chunk is [3, 3] steps x values, wanted [4, 3]");
+}
+
+#[test]
+fn one_value_that_is_no_number_rejects_the_chunk_even_where_it_is_not_executed() {
+    let mut rows = STEPS;
+    rows[3][2] = f64::NAN;
+    assert_eq!(Script::live().verdict(&rows), "rejected: action `gripper` row 3 is NaN");
+    rows[3][2] = f64::NEG_INFINITY;
+    assert_eq!(Script::live().verdict(&rows), "rejected: action `gripper` row 3 is -inf");
+}
+
+#[test]
+fn a_row_outside_the_limits_rejects_the_chunk() {
+    let mut rows = STEPS;
+    rows[1][1] = 1.5;
+    assert_eq!(Script::live().verdict(&rows), "rejected: joint_trajectory `j2` row 1 is 1.5 rad, wanted -1 to 1");
+}
+
+#[test]
+fn a_step_from_row_to_row_that_is_too_large_rejects_the_chunk() {
+    let mut rows = STEPS;
+    rows[2][1] = 0.5;
+    assert_eq!(
+        Script::live().verdict(&rows),
+        "rejected: joint_trajectory `j2` row 2 steps from 0.2 to 0.5 rad, wanted at most 0.1"
+    );
+}
+
+#[test]
+fn the_first_step_is_measured_from_where_the_arm_is() {
+    let rows = STEPS.map(|[shoulder, _, gripper]| [shoulder, 0.5, gripper]);
+    assert_eq!(
+        Script::live().verdict(&rows),
+        "rejected: joint_trajectory `j2` row 0 steps from 0.1 to 0.5 rad, wanted at most 0.1"
+    );
+}
+
+/// The elbow at the same position in every row.
+fn elbow_at(position: f64) -> [[f64; 3]; 4] {
+    [[0.0, position, 0.5]; 4]
+}
+
+#[test]
+fn the_first_step_is_measured_from_the_command_that_is_still_running() {
+    let mut script = Script::live();
+    let request = script.request(0.0, REST);
+    script.answer(0.0, request, &[[0.0, 0.15, 0.5], [0.0, 0.2, 0.5], [0.0, 0.25, 0.5], [0.0, 0.3, 0.5]]);
+    // Due 0, 50 and 100 ms; at 90 ms the command in effect is row 1, 0.2 rad, although the arm lags behind.
+    script.engine.due = None;
+    let request = script.request(90.0, REST);
+    assert_eq!(script.answer(90.0, request, &elbow_at(0.29)).verdict.to_string(), "sent");
+    let mut script = Script::live();
+    let request = script.request(0.0, REST);
+    script.answer(0.0, request, &[[0.0, 0.15, 0.5], [0.0, 0.2, 0.5], [0.0, 0.25, 0.5], [0.0, 0.3, 0.5]]);
+    script.engine.due = None;
+    let request = script.request(90.0, REST);
+    assert_eq!(
+        script.answer(90.0, request, &elbow_at(0.31)).verdict.to_string(),
+        "rejected: joint_trajectory `j2` row 0 steps from 0.2 to 0.31 rad, wanted at most 0.1"
+    );
+}
+
+#[test]
+fn a_command_that_has_run_out_gives_way_to_where_the_arm_is() {
+    let mut script = Script::live();
+    let request = script.request(0.0, REST);
+    script.answer(0.0, request, &elbow_at(0.15));
+    // Somebody pushed the arm.
+    let request = script.request(200.0, [0.25, 0.6, 0.03]);
+    assert_eq!(
+        script.answer(200.0, request, &elbow_at(0.15)).verdict.to_string(),
+        "rejected: joint_trajectory `j2` row 0 steps from 0.6 to 0.15 rad, wanted at most 0.1"
+    );
+}

@@ -1,0 +1,115 @@
+//! Changes, grippers and controller inputs on their way through the gate.
+
+use super::*;
+use crate::deploy::Deployment;
+use crate::deploy::samples::arm::at;
+use crate::deploy::samples::{ARM_IO, ARM_PROFILE, bundle, parameters, profile};
+use crate::execute::Schedule;
+use crate::types::Chunk;
+
+const REST: [f64; 3] = [0.25, 0.1, 0.03];
+
+/// The arm with an elbow that is told changes of `scale` rad per unit.
+fn delta_arm(reference: &str) -> Gate {
+    let delta =
+        format!("{{name: elbow, unit: controller_input, kind: joint_delta, scale: 0.5, reference: {reference}}}");
+    gate(&ARM_IO.replace("{name: elbow, unit: rad, kind: joint_position}", &delta), ARM_PROFILE)
+}
+
+fn gate(io: &str, robot: &str) -> Gate {
+    Gate::new(&Deployment::check(&bundle(io, &["front"]), &profile(robot), parameters(&[])).unwrap())
+}
+
+fn schedule(ms: f64) -> Schedule {
+    Schedule { stamp: at(ms), action_dt: Span::from_millis(50.0), n_action_steps: 3 }
+}
+
+/// The second value of every row of the command for three rows of a chunk observed and passed at `ms`.
+fn elbow(gate: &Gate, ms: f64, changes: [f64; 4], measured: &[f64]) -> Result<Vec<f64>, String> {
+    let rows = changes.map(|change| [0.0, change, 0.5]).concat();
+    let basis = Basis { now: at(ms), at_observation: &REST, measured };
+    let command = gate.pass(&Chunk::new(rows, 3).unwrap(), schedule(ms), 0..3, basis).map_err(|e| e.to_string())?;
+    Ok(command.outputs()[0].rows().map(|row| row[1]).collect())
+}
+
+fn assert_near(got: &[f64], want: &[f64]) {
+    assert_eq!(got.len(), want.len());
+    got.iter().zip(want).for_each(|(got, want)| assert!((got - want).abs() < 1e-12, "{got} {want}"));
+}
+
+#[test]
+fn a_change_from_the_chunks_start_does_not_add_up() {
+    let got = elbow(&delta_arm("chunk_start"), 0.0, [0.1, 0.2, 0.3, 0.4], &[0.25, 0.12, 0.03]).unwrap();
+    assert_near(&got, &[0.15, 0.2, 0.25]);
+}
+
+#[test]
+fn a_change_from_the_measured_position_adds_up_from_where_the_arm_is() {
+    let got = elbow(&delta_arm("measured"), 0.0, [0.1, 0.18, -0.1, 0.4], &[0.25, 0.12, 0.03]).unwrap();
+    assert_near(&got, &[0.17, 0.26, 0.21]);
+}
+
+#[test]
+fn a_change_from_the_last_command_continues_it_although_the_arm_sags() {
+    let mut gate = delta_arm("last_command");
+    let basis = Basis { now: at(0.0), at_observation: &REST, measured: &REST };
+    let rows = [[0.0, 0.1, 0.5]; 4].concat();
+    let first = gate.pass(&Chunk::new(rows, 3).unwrap(), schedule(0.0), 0..3, basis).unwrap();
+    assert_near(&first.outputs()[0].rows().map(|row| row[1]).collect::<Vec<_>>(), &[0.15, 0.2, 0.25]);
+    gate.sent(Arc::new(first));
+    // 200 ms on the command has run out at 0.25; the arm hangs at 0.22.
+    let got = elbow(&gate, 200.0, [0.1, 0.1, 0.1, 0.1], &[0.25, 0.22, 0.03]).unwrap();
+    assert_near(&got, &[0.3, 0.35, 0.4]);
+    // Pushed away, the continuation is too far from it.
+    let refused = elbow(&gate, 200.0, [0.1, 0.1, 0.1, 0.1], &[0.25, 0.1, 0.03]).unwrap_err();
+    assert_eq!(refused, "joint_trajectory `j2` row 0 steps from 0.1 to 0.3 rad, wanted at most 0.1");
+}
+
+#[test]
+fn an_arm_whose_joints_nobody_knows_is_not_moved() {
+    let refused = |gate: &Gate| elbow(gate, 0.0, [0.1, 0.1, 0.1, 0.1], &[0.25]).unwrap_err();
+    assert_eq!(refused(&delta_arm("measured")), "joint_trajectory `j2` is not measured");
+    assert_eq!(refused(&gate(ARM_IO, ARM_PROFILE)), "joint_trajectory `j2` is not measured");
+}
+
+#[test]
+fn a_controller_input_starts_at_rest_and_its_gripper_anywhere() {
+    let io = "
+rate_hz: 20
+actions:
+- {name: eef_x, unit: controller_input, kind: eef_delta_position, scale: 0.05, frame: base, reference: measured}
+- {name: gripper, unit: normalized, kind: gripper, open: 1.0, closed: 0.0, threshold: 0.5}
+";
+    let robot = "
+format: 1
+robot: box
+inputs:
+- {kind: camera, camera: front, transport: raw, max_age_ms: 100}
+outputs:
+- kind: controller_input
+  dims:
+  - {action: gripper, open: -1.0, closed: 1.0, max_step: 2.0}
+  - {action: eef_x, min: -0.9, max: 1.0, max_step: 0.5}
+";
+    let gate = gate(io, robot);
+    let pass = |rows: [[f64; 2]; 4]| {
+        let basis = Basis { now: at(0.0), at_observation: &[], measured: &[] };
+        gate.pass(&Chunk::new(rows.concat(), 2).unwrap(), schedule(0.0), 0..3, basis)
+    };
+    let command = pass([[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]]).unwrap();
+    let rows: Vec<&[f64]> = command.outputs()[0].rows().collect();
+    assert_eq!(rows, [[-1.0, 0.25], [1.0, -0.2], [-1.0, 0.1]]);
+    let fast = pass([[0.75, 0.9]; 4]).unwrap_err().to_string();
+    assert_eq!(fast, "controller_input `eef_x` row 0 steps from 0 to 0.75 controller_input, wanted at most 0.5");
+}
+
+#[test]
+fn a_gripper_reaches_both_its_ends_exactly() {
+    let robot =
+        ARM_PROFILE.replace("open: 0.05, closed: 0.01, max_step: 0.04", "open: 1.491, closed: -0.6213, max_step: 3");
+    let gate = gate(ARM_IO, &robot);
+    let basis = Basis { now: at(0.0), at_observation: &REST, measured: &REST };
+    let rows = [[0.0, 0.1, 1.0], [0.0, 0.1, 0.0], [0.0, 0.1, 1.2], [0.0, 0.1, -0.1]].concat();
+    let command = gate.pass(&Chunk::new(rows, 3).unwrap(), schedule(0.0), 0..3, basis).unwrap();
+    assert_eq!(command.outputs()[0].rows().map(|row| row[2]).collect::<Vec<_>>(), [1.491, -0.6213, 1.491]);
+}

@@ -1,0 +1,183 @@
+//! Newest usable sample per stream -> [`Observation`], or why there is none yet.
+//!
+//! Nothing is filled in: a stream that is missing, old, ahead of us or apart from the anchor means no observation.
+
+mod reason;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::deploy::{Deployment, StateValue};
+use crate::time::{Span, Stamp};
+use crate::types::{Frame, JointSample, Observation, Sample, Value};
+
+pub use reason::{DropReason, Dropped, NotReady};
+pub use stream::StreamHealth;
+
+use stream::{Held, Stream};
+
+/// The newest sample of every stream. Its first camera is the anchor: its stamp is the observation's.
+#[derive(Debug)]
+pub struct Sync {
+    cameras: Vec<Stream<Arc<Frame>>>,
+    joints: Option<Joints>,
+    state: Option<Vec<StateValue>>,
+    task: Option<Arc<str>>,
+    max_skew: Span,
+    /// Stamp of the anchor frame that was observed last.
+    observed: Option<Stamp>,
+}
+
+/// The joint stream: positions in the order of `names`.
+#[derive(Debug)]
+struct Joints {
+    names: Vec<Arc<str>>,
+    stream: Stream<Vec<f64>>,
+}
+
+impl Sync {
+    /// No sample yet; the instruction is the deployment's.
+    pub fn new(deployment: &Deployment) -> Self {
+        let camera = |input: &crate::deploy::CameraInput| Stream::new(&format!("images.{}", input.name), input.max_age);
+        let joints = |input: &crate::deploy::JointsInput| Joints {
+            names: input.names.clone(),
+            stream: Stream::new("joint_states", input.max_age),
+        };
+        Self {
+            cameras: deployment.cameras().iter().map(camera).collect(),
+            joints: deployment.joints().map(joints),
+            state: deployment.state().map(<[StateValue]>::to_vec),
+            task: deployment.task().map(Arc::from),
+            max_skew: deployment.max_skew(),
+            observed: None,
+        }
+    }
+
+    /// Takes a sample in, as the newest of its stream.
+    ///
+    /// # Errors
+    /// [`Dropped`] where it is not usable; the stream keeps what it had.
+    pub fn accept(&mut self, now: Stamp, sample: Sample) -> Result<(), Dropped> {
+        let Sample { stamp, received, value } = sample;
+        let horizon = now + self.max_skew;
+        match value {
+            Value::Frame { camera, frame } => {
+                let Some(stream) = self.cameras.get_mut(camera) else {
+                    let reason = DropReason::UnknownCamera { index: camera };
+                    return Err(Dropped { stream: "images".into(), reason });
+                };
+                if frame.data.is_empty() {
+                    return Err(stream.refuse(DropReason::Empty));
+                }
+                stream.put(Held { stamp, received, value: frame }, horizon).map(drop)
+            }
+            Value::Joints(sample) => {
+                let Some(joints) = &mut self.joints else { return Ok(()) };
+                let mut positions = joints.stream.spare();
+                match joints.read(&sample, &mut positions) {
+                    Ok(()) => joints.stream.put(Held { stamp, received, value: positions }, horizon),
+                    Err(reason) => Err(joints.stream.refuse(reason)),
+                }
+            }
+            Value::Instruction(task) => {
+                self.task = Some(task);
+                Ok(())
+            }
+        }
+    }
+
+    /// Everything the policy needs, of an anchor frame that was not observed before.
+    ///
+    /// # Errors
+    /// [`NotReady`] with the first stream that is not usable.
+    pub fn observe(&mut self, now: Stamp) -> Result<Observation, NotReady> {
+        let anchor = self.anchor(now)?;
+        let (stamp, frame_id) = (anchor.stamp, anchor.value.frame_id.clone());
+        let task = self.task()?;
+        let frames = self.cameras.iter().filter_map(Stream::newest).map(|held| Arc::clone(&held.value)).collect();
+        let measured = self.measured(now)?;
+        let value = |state: &StateValue| measured.get(state.joint).map(|position| state.line.at(*position));
+        let state = self.state.as_ref().map(|state| state.iter().filter_map(value).collect());
+        let observation = Observation { stamp, frame_id, frames, state, task: Arc::clone(task) };
+        self.observed = Some(stamp);
+        Ok(observation)
+    }
+
+    /// Whether [`Self::observe`] would succeed now.
+    ///
+    /// # Errors
+    /// [`NotReady`] with the first stream that is not usable.
+    pub fn ready(&self, now: Stamp) -> Result<(), NotReady> {
+        self.anchor(now).map(drop)
+    }
+
+    /// Measured joint positions in the deployment's order, fresh; empty where it measures none.
+    ///
+    /// # Errors
+    /// [`NotReady`] where they are missing or old.
+    pub fn measured(&self, now: Stamp) -> Result<&[f64], NotReady> {
+        self.joints.as_ref().map_or(Ok(&[]), |joints| Ok(&joints.stream.fresh(now, self.max_skew)?.value))
+    }
+
+    /// The instruction, not empty.
+    ///
+    /// # Errors
+    /// [`NotReady`] where there is none.
+    pub fn task(&self) -> Result<&Arc<str>, NotReady> {
+        let task = self.task.as_ref().ok_or(NotReady::NoInstruction)?;
+        if task.trim().is_empty() { Err(NotReady::EmptyInstruction) } else { Ok(task) }
+    }
+
+    /// What came in on each stream, and how old its newest sample is.
+    pub fn health(&self, now: Stamp) -> Vec<StreamHealth> {
+        let cameras = self.cameras.iter().map(|stream| stream.health(now));
+        cameras.chain(self.joints.iter().map(|joints| joints.stream.health(now))).collect()
+    }
+
+    /// The anchor's newest frame, after every check of every stream.
+    fn anchor(&self, now: Stamp) -> Result<&Held<Arc<Frame>>, NotReady> {
+        self.task()?;
+        for stream in &self.cameras {
+            stream.fresh(now, self.max_skew)?;
+        }
+        self.measured(now)?;
+        let anchor = self.cameras.first().and_then(Stream::newest).ok_or(NotReady::NoNewFrame)?;
+        if self.observed == Some(anchor.stamp) {
+            return Err(NotReady::NoNewFrame);
+        }
+        for stream in self.cameras.iter().skip(1) {
+            stream.near(anchor.stamp, self.max_skew)?;
+        }
+        if let Some(joints) = &self.joints {
+            joints.stream.near(anchor.stamp, self.max_skew)?;
+        }
+        Ok(anchor)
+    }
+}
+
+impl Joints {
+    /// Puts the wanted positions of a message into `positions`, in the deployment's order.
+    fn read(&self, sample: &JointSample, positions: &mut Vec<f64>) -> Result<(), DropReason> {
+        let (names, given) = (sample.names.len(), sample.positions.len());
+        if names != given {
+            return Err(DropReason::Lengths { names, positions: given });
+        }
+        positions.clear();
+        for joint in &self.names {
+            let mut found = sample.names.iter().zip(&sample.positions).filter(|(name, _)| **name == **joint);
+            let Some((_, position)) = found.next() else {
+                return Err(DropReason::MissingJoint { joint: Arc::clone(joint) });
+            };
+            if found.next().is_some() {
+                return Err(DropReason::DoubledJoint { joint: Arc::clone(joint) });
+            }
+            if !position.is_finite() {
+                return Err(DropReason::NotFinite { joint: Arc::clone(joint), value: *position });
+            }
+            positions.push(*position);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! Why a sample is dropped, and why there is no observation.
+
+use std::sync::Arc;
+
+use crate::time::Span;
+
+/// A sample that is not usable.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{stream}: {reason}")]
+pub struct Dropped {
+    /// `images.<camera>` or `joint_states`.
+    pub stream: Arc<str>,
+    /// What is wrong with it.
+    pub reason: DropReason,
+}
+
+/// What is wrong with a sample.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DropReason {
+    /// The deployment has no camera of this index.
+    #[error("no camera has the index {index}")]
+    UnknownCamera {
+        /// The index.
+        index: usize,
+    },
+    /// A frame without a byte.
+    #[error("no data")]
+    Empty,
+    /// The stream already has a sample of this time or later.
+    #[error("stamp is {by} before the newest one's")]
+    NotNewer {
+        /// How much older it is; zero for a repetition.
+        by: Span,
+    },
+    /// Names and positions do not pair up.
+    #[error("{names} names, but {positions} positions")]
+    Lengths {
+        /// Number of names.
+        names: usize,
+        /// Number of positions.
+        positions: usize,
+    },
+    /// A wanted joint is not in the message.
+    #[error("joint `{joint}` is missing")]
+    MissingJoint {
+        /// Its name.
+        joint: Arc<str>,
+    },
+    /// A wanted joint is in the message twice.
+    #[error("joint `{joint}` is there twice")]
+    DoubledJoint {
+        /// Its name.
+        joint: Arc<str>,
+    },
+    /// The position of a wanted joint is NaN or infinite.
+    #[error("joint `{joint}` is {value}")]
+    NotFinite {
+        /// Its name.
+        joint: Arc<str>,
+        /// Its position.
+        value: f64,
+    },
+}
+
+impl DropReason {
+    /// One word for counting.
+    pub fn class(&self) -> &'static str {
+        match self {
+            DropReason::UnknownCamera { .. } => "unknown_camera",
+            DropReason::Empty => "empty",
+            DropReason::NotNewer { .. } => "not_newer",
+            DropReason::Lengths { .. } => "lengths",
+            DropReason::MissingJoint { .. } => "missing_joint",
+            DropReason::DoubledJoint { .. } => "doubled_joint",
+            DropReason::NotFinite { .. } => "not_finite",
+        }
+    }
+}
+
+/// Why there is no observation now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    /// Nobody said what to do.
+    #[error("no instruction yet")]
+    NoInstruction,
+    /// The instruction is blank: a way to stop.
+    #[error("the instruction is empty")]
+    EmptyInstruction,
+    /// The anchor's newest frame was observed already.
+    #[error("no new frame of the anchor camera")]
+    NoNewFrame,
+    /// Nothing usable ever came.
+    #[error("{stream}: nothing usable yet")]
+    NeverSeen {
+        /// `images.<camera>` or `joint_states`.
+        stream: Arc<str>,
+    },
+    /// The newest sample's stamp is too old.
+    #[error("{stream}: {age} old, at most {max_age}")]
+    Stale {
+        /// `images.<camera>` or `joint_states`.
+        stream: Arc<str>,
+        /// By its stamp.
+        age: Span,
+        /// Largest age.
+        max_age: Span,
+    },
+    /// The newest sample reached us too long ago, whatever its stamp says.
+    #[error("{stream}: silent for {silence}, at most {max_age}")]
+    Silent {
+        /// `images.<camera>` or `joint_states`.
+        stream: Arc<str>,
+        /// Since it reached us.
+        silence: Span,
+        /// Largest age.
+        max_age: Span,
+    },
+    /// The newest sample's stamp is in the future.
+    #[error("{stream}: {ahead} ahead of the clock, at most {max_skew}")]
+    Ahead {
+        /// `images.<camera>` or `joint_states`.
+        stream: Arc<str>,
+        /// By its stamp.
+        ahead: Span,
+        /// Largest skew.
+        max_skew: Span,
+    },
+    /// The newest sample is of another time than the anchor's frame.
+    #[error("{stream}: {skew} apart from the anchor camera, at most {max_skew}")]
+    Apart {
+        /// `images.<camera>` or `joint_states`.
+        stream: Arc<str>,
+        /// Its stamp minus the anchor's.
+        skew: Span,
+        /// Largest skew.
+        max_skew: Span,
+    },
+}
+
+impl NotReady {
+    /// The stream at fault; `None` for the instruction, and where nothing is at fault.
+    pub fn stream(&self) -> Option<&Arc<str>> {
+        match self {
+            NotReady::NoInstruction | NotReady::EmptyInstruction | NotReady::NoNewFrame => None,
+            NotReady::NeverSeen { stream }
+            | NotReady::Stale { stream, .. }
+            | NotReady::Silent { stream, .. }
+            | NotReady::Ahead { stream, .. }
+            | NotReady::Apart { stream, .. } => Some(stream),
+        }
+    }
+
+    /// Whether two reasons differ at most in their times.
+    pub fn is_same_cause(&self, other: &NotReady) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other) && self.stream() == other.stream()
+    }
+}

@@ -1,0 +1,157 @@
+//! What is observed, and what is refused.
+
+use super::*;
+use crate::deploy::samples::arm::{at, frame, instruction, joints};
+use crate::deploy::samples::{ARM_IO, ARM_PROFILE, bundle, live_arm, parameters, profile};
+use crate::deploy::{Deployment, ParamValue};
+
+/// The arm with a second camera.
+fn two_cameras() -> Sync {
+    let second = "- {kind: camera, camera: wrist, transport: raw, max_age_ms: 200}\n- kind: joint_states";
+    let profile = profile(&ARM_PROFILE.replace("- kind: joint_states", second));
+    let task = [("task", ParamValue::String("open the drawer".to_owned()))];
+    Sync::new(&Deployment::check(&bundle(ARM_IO, &["front", "wrist"]), &profile, parameters(&task)).unwrap())
+}
+
+/// A frame and joints of the given times, both accepted as they come.
+fn with(mut sync: Sync, samples: impl IntoIterator<Item = Sample>) -> Sync {
+    for sample in samples {
+        sync.accept(sample.received, sample).unwrap();
+    }
+    sync
+}
+
+fn waiting(sync: &Sync, ms: f64) -> String {
+    sync.ready(at(ms)).unwrap_err().to_string()
+}
+
+#[test]
+fn an_observation_holds_the_newest_of_everything_in_the_bundles_order() {
+    let samples = [frame(1, 8.0), frame(0, 10.0), joints(11.0, [0.5, 0.2, 0.02]), joints(12.0, [1.25, 0.3, 0.04])];
+    let observation = with(two_cameras(), samples).observe(at(13.0)).unwrap();
+    assert_eq!((observation.stamp, observation.frame_id.as_str()), (at(10.0), "camera_0_optical"));
+    assert_eq!(observation.frames[1].frame_id, "camera_1_optical");
+    assert_eq!(&*observation.task, "open the drawer");
+    // -(1.25 - 0.25) rad in degrees, 0.3 rad, (0.04 - 0.01) / (0.05 - 0.01).
+    for (got, want) in observation.state.unwrap().iter().zip([-57.295_779_513_082_32, 0.3, 0.75]) {
+        assert!((got - want).abs() < 1e-12, "{got} {want}");
+    }
+}
+
+#[test]
+fn a_stream_that_was_never_seen_is_named() {
+    assert_eq!(waiting(&two_cameras(), 0.0), "images.front: nothing usable yet");
+    let sync = with(two_cameras(), [frame(0, 0.0)]);
+    assert_eq!(waiting(&sync, 0.0), "images.wrist: nothing usable yet");
+    let sync = with(sync, [frame(1, 0.0)]);
+    assert_eq!(waiting(&sync, 0.0), "joint_states: nothing usable yet");
+}
+
+#[test]
+fn a_sample_is_used_up_to_its_largest_age() {
+    let sync = with(Sync::new(&live_arm()), [frame(0, 0.0), joints(30.0, [0.5, 0.2, 0.02])]);
+    assert_eq!(sync.ready(at(80.0)), Ok(()));
+    assert_eq!(waiting(&sync, 81.0), "joint_states: 51.000 ms old, at most 50.000 ms");
+    let sync = with(sync, [joints(40.0, [0.5, 0.2, 0.02])]);
+    assert_eq!(waiting(&sync, 100.5), "images.front: 100.500 ms old, at most 100.000 ms");
+}
+
+#[test]
+fn a_stream_that_went_silent_is_refused_whatever_its_stamp_says() {
+    let mut ahead = joints(30.0, [0.5, 0.2, 0.02]);
+    ahead.received = at(0.0);
+    let sync = with(Sync::new(&live_arm()), [frame(0, 10.0), ahead]);
+    assert_eq!(waiting(&sync, 51.0), "joint_states: silent for 51.000 ms, at most 50.000 ms");
+}
+
+#[test]
+fn a_stamp_from_the_future_is_refused_beyond_the_skew() {
+    let mut sync = Sync::new(&live_arm());
+    sync.accept(at(0.0), frame(0, 40.0)).unwrap();
+    sync.accept(at(0.0), joints(10.0, [0.5, 0.2, 0.02])).unwrap();
+    assert_eq!(sync.ready(at(0.0)), Ok(()));
+    assert_eq!(waiting(&sync, -0.5), "images.front: 40.500 ms ahead of the clock, at most 40.000 ms");
+}
+
+#[test]
+fn streams_of_different_times_are_refused_beyond_the_skew() {
+    let near = |wrist| with(two_cameras(), [frame(0, 90.0), frame(1, wrist), joints(90.0, [0.5, 0.2, 0.02])]);
+    assert_eq!(near(50.0).ready(at(100.0)), Ok(()));
+    assert_eq!(waiting(&near(49.0), 100.0), "images.wrist: -41.000 ms apart from the anchor camera, at most 40.000 ms");
+    let sync = with(Sync::new(&live_arm()), [frame(0, 0.0), joints(41.0, [0.5, 0.2, 0.02])]);
+    assert_eq!(waiting(&sync, 45.0), "joint_states: 41.000 ms apart from the anchor camera, at most 40.000 ms");
+}
+
+#[test]
+fn an_anchor_frame_is_observed_once() {
+    let mut sync = with(Sync::new(&live_arm()), [frame(0, 0.0), joints(0.0, [0.5, 0.2, 0.02])]);
+    assert!(sync.observe(at(1.0)).is_ok());
+    assert_eq!(sync.observe(at(2.0)), Err(NotReady::NoNewFrame));
+    let mut sync = with(sync, [frame(0, 3.0)]);
+    assert_eq!(sync.observe(at(4.0)).unwrap().stamp, at(3.0));
+}
+
+#[test]
+fn nothing_is_observed_without_an_instruction() {
+    let silent = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(ARM_PROFILE), parameters(&[])).unwrap();
+    let sync = with(Sync::new(&silent), [frame(0, 0.0), joints(0.0, [0.5, 0.2, 0.02])]);
+    assert_eq!(waiting(&sync, 1.0), "no instruction yet");
+    let sync = with(sync, [instruction(1.0, " \n")]);
+    assert_eq!(waiting(&sync, 1.0), "the instruction is empty");
+    let mut sync = with(sync, [instruction(2.0, "stack the cubes")]);
+    assert_eq!(&*sync.observe(at(2.0)).unwrap().task, "stack the cubes");
+}
+
+#[test]
+fn a_joint_message_that_lacks_something_is_dropped_whole() {
+    let refusal = |names: &[&str], positions: &[f64]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let value = Value::Joints(JointSample { names, positions: positions.to_vec() });
+        let mut sync = with(Sync::new(&live_arm()), [joints(0.0, [0.5, 0.2, 0.02])]);
+        let error = sync.accept(at(5.0), Sample { stamp: at(5.0), received: at(5.0), value }).unwrap_err();
+        assert_eq!(sync.measured(at(5.0)), Ok(&[0.5, 0.2, 0.02][..]));
+        assert_eq!(sync.health(at(5.0))[1].dropped, [(error.reason.class(), 1)].into());
+        error.to_string()
+    };
+    assert_eq!(refusal(&["j1", "finger"], &[0.1, 0.2]), "joint_states: joint `j2` is missing");
+    assert_eq!(refusal(&["j1", "j2", "finger", "j2"], &[0.1; 4]), "joint_states: joint `j2` is there twice");
+    assert_eq!(refusal(&["j1", "j2", "finger"], &[0.1, f64::NAN, 0.2]), "joint_states: joint `j2` is NaN");
+    assert_eq!(refusal(&["j1", "j2", "finger"], &[0.1, f64::INFINITY, 0.2]), "joint_states: joint `j2` is inf");
+    assert_eq!(refusal(&["j1", "j2", "finger"], &[0.1, 0.2]), "joint_states: 3 names, but 2 positions");
+}
+
+#[test]
+fn a_frame_without_data_or_camera_is_dropped() {
+    let mut sync = Sync::new(&live_arm());
+    let mut empty = frame(0, 0.0);
+    let Value::Frame { frame: picture, .. } = &mut empty.value else { panic!("not a frame") };
+    Arc::make_mut(picture).data = Arc::from([]);
+    assert_eq!(sync.accept(at(0.0), empty).unwrap_err().to_string(), "images.front: no data");
+    assert_eq!(sync.accept(at(0.0), frame(1, 0.0)).unwrap_err().to_string(), "images: no camera has the index 1");
+}
+
+#[test]
+fn an_older_sample_never_replaces_a_newer_one() {
+    let mut sync = with(Sync::new(&live_arm()), [frame(0, 10.0)]);
+    let older = sync.accept(at(12.0), frame(0, 9.0)).unwrap_err();
+    assert_eq!(older.to_string(), "images.front: stamp is 1.000 ms before the newest one's");
+    assert_eq!(sync.accept(at(12.0), frame(0, 10.0)).unwrap_err().reason, DropReason::NotNewer { by: Span::ZERO });
+}
+
+#[test]
+fn one_frame_from_the_far_future_does_not_block_its_stream() {
+    let mut sync = with(Sync::new(&live_arm()), [joints(0.0, [0.5, 0.2, 0.02])]);
+    sync.accept(at(0.0), frame(0, 9000.0)).unwrap();
+    sync.accept(at(5.0), frame(0, 5.0)).unwrap();
+    assert_eq!(sync.observe(at(6.0)).unwrap().stamp, at(5.0));
+}
+
+#[test]
+fn health_tells_ages_by_stamp_and_by_arrival() {
+    let mut late = frame(0, 10.0);
+    late.received = at(25.0);
+    let health = with(Sync::new(&live_arm()), [late]).health(at(30.0));
+    assert_eq!((&*health[0].name, health[0].accepted), ("images.front", 1));
+    assert_eq!((health[0].age, health[0].silence), (Some(Span::from_millis(20.0)), Some(Span::from_millis(5.0))));
+    assert_eq!((&*health[1].name, health[1].age), ("joint_states", None));
+}
