@@ -55,7 +55,7 @@ fn playing(sent: Option<&crate::safety::SafeCommand>, now: Stamp, due: Stamp) ->
         return None;
     }
     let pairs = command.times().iter().zip(command.outputs()[0].rows());
-    let row = pairs.filter(|(time, _)| command.stamp() + **time < due).last()?.1;
+    let row = pairs.filter(|(time, _)| command.stamp() + **time < due).next_back()?.1;
     Some([row[0], row[1], row[2]])
 }
 
