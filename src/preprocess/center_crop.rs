@@ -24,6 +24,8 @@ struct Neighbours {
 #[derive(Default)]
 struct Row {
     index: Option<usize>,
+    /// The input row as it is.
+    source: Vec<f32>,
     values: Vec<f32>,
 }
 
@@ -67,12 +69,16 @@ impl Row {
         }
         self.index = Some(index);
         let stride = 3 * columns.len();
-        self.values.resize(stride, 0.0);
-        let row = input.rgb[index * stride..][..stride].as_chunks::<3>().0;
-        for (column, out) in columns.iter().zip(self.values.as_chunks_mut::<3>().0) {
-            let [left, right] = [row[column.first], row[column.second]].map(|pixel| pixel.map(unit));
-            for channel in 0..3 {
-                out[channel] = left[channel] + (right[channel] - left[channel]) * column.toward_second;
+        // Four values go together because four fit one register; the fourth of the last pixel lands in the padding.
+        self.source.resize(stride + 1, 0.0);
+        self.values.resize(stride + 1, 0.0);
+        let row = &input.rgb[index * stride..][..stride];
+        self.source.iter_mut().zip(row).for_each(|(value, pixel)| *value = unit(*pixel));
+        for (i, column) in columns.iter().enumerate() {
+            let [left, right] = [column.first, column.second].map(|at| &self.source[3 * at..][..4]);
+            let out = &mut self.values[3 * i..][..4];
+            for k in 0..4 {
+                out[k] = left[k] + (right[k] - left[k]) * column.toward_second;
             }
         }
     }

@@ -270,7 +270,9 @@ mod tests {
     #[test]
     fn a_pipeline_shows_nothing_of_an_earlier_picture() {
         let [tiny, edges] = ["tiny_100x37", "edges_320x180"].map(|case| Golden::load(case).input);
-        let steps = [bicubic(30), ImageStep::CenterCrop { area: 0.8 }, stacked()];
+        let jpeg = ImageStep::JpegRoundtrip { quality: 80, subsampling: Subsampling::S420, idct: Idct::Accurate };
+        let lanczos = ImageStep::Resize { height: 40, width: 50, kernel: ResizeKernel::Lanczos3Tf };
+        let steps = [jpeg, lanczos, bicubic(30), ImageStep::CenterCrop { area: 0.8 }, stacked()];
         let mut pipeline = ImagePipeline::new(&steps).unwrap();
         let mut out = vec![0.0; pipeline.shape().iter().product()];
         for picture in [&tiny, &edges, &tiny] {
