@@ -118,4 +118,15 @@ mod tests {
             assert!(got == golden.picture("center_cropped.u8"), "{case}");
         }
     }
+
+    #[test]
+    fn rows_kept_from_an_earlier_picture_are_not_used() {
+        let mut crop = CenterCrop::new(0.5);
+        let [mut got, mut alone] = [Picture::default(), Picture::default()];
+        let picture = |first: u8| Picture { width: 3, height: 2, rgb: (first..first + 18).collect() };
+        crop.apply(&picture(100), &mut got);
+        crop.apply(&picture(7), &mut got);
+        CenterCrop::new(0.5).apply(&picture(7), &mut alone);
+        assert_eq!(got, alone);
+    }
 }

@@ -49,8 +49,7 @@ impl PilResize {
             self.columns = spans(input.width, output.width, self.filter);
         }
         match (input.width == output.width, input.height == output.height) {
-            (true, true) => output.clone_from(input),
-            (true, false) => resize_rows(&self.rows, input, output, &mut self.sums),
+            (true, _) => resize_rows(&self.rows, input, output, &mut self.sums),
             (false, true) => resize_columns(&self.columns, input, output),
             (false, false) => {
                 self.between.resize(output.width, input.height);
