@@ -20,13 +20,15 @@ pub struct ImagePipeline {
 }
 
 /// Why a list of image steps makes no tensor.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error, PartialEq)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum ImageStepsError {
     #[error("the last step must yield numbers, and only the last")]
     Order,
     #[error("the steps do not fix the picture's size")]
     Unsized,
+    #[error("{0:?} leaves no pixels")]
+    Empty(ImageStep),
     #[error("branch {branch} makes {got:?} pixels (width, height), the first one {wanted:?}")]
     Branches { branch: usize, got: [usize; 2], wanted: [usize; 2] },
 }
@@ -139,6 +141,11 @@ fn size_after(size: Option<[u32; 2]>, step: &ImageStep) -> Option<[u32; 2]> {
 impl Step {
     fn new(step: &ImageStep) -> Result<Self, ImageStepsError> {
         Ok(match step {
+            ImageStep::Resize { height: 0, .. }
+            | ImageStep::Resize { width: 0, .. }
+            | ImageStep::ResizeShortSide { size: 0, .. }
+            | ImageStep::CropPixels { height: 0, .. }
+            | ImageStep::CropPixels { width: 0, .. } => return Err(ImageStepsError::Empty(step.clone())),
             ImageStep::UnlessSize { height, width, steps } => {
                 let steps = steps.iter().map(Step::new).collect::<Result<_, _>>()?;
                 Step::UnlessSize { size: [*width, *height], steps }
@@ -289,6 +296,9 @@ mod tests {
         let order = Some("the last step must yield numbers, and only the last");
         assert_eq!(refused(&[bicubic(30)]).as_deref(), order);
         assert_eq!(refused(&[bicubic(30), stacked(), stacked()]).as_deref(), order);
+        let empty = ImageStep::CropPixels { height: 4, width: 0 };
+        let message = "CropPixels { height: 4, width: 0 } leaves no pixels";
+        assert_eq!(refused(&[empty, stacked()]).as_deref(), Some(message));
         let normalize = ImageStep::Normalize { mean: [0.5; 3], std: [0.5; 3] };
         let branches = vec![vec![bicubic(30), normalize.clone()], vec![bicubic(40), normalize]];
         let message = "branch 1 makes [40, 40] pixels (width, height), the first one [30, 30]";
