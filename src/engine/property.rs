@@ -54,8 +54,8 @@ fn playing(sent: Option<&crate::safety::SafeCommand>, now: Stamp, due: Stamp) ->
     if ends < now {
         return None;
     }
-    let pairs = command.times().iter().zip(command.outputs()[0].rows());
-    let row = pairs.filter(|(time, _)| command.stamp() + **time < due).next_back()?.1;
+    let mut pairs = command.times().iter().zip(command.outputs()[0].rows());
+    let row = pairs.rfind(|(time, _)| command.stamp() + **time < due)?.1;
     Some([row[0], row[1], row[2]])
 }
 
