@@ -51,3 +51,45 @@ impl Weight<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::checkpoint::Weights;
+
+    fn transposed(weights: &Weights, name: &str, shape: &[u64]) -> Vec<f32> {
+        let mut written = Vec::new();
+        weights.read(name, shape).unwrap().write_f32_transposed(&mut written).unwrap();
+        written.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+    }
+
+    #[test]
+    fn matrices_turn_whatever_their_strides() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/views_protocol2.pt");
+        let weights = Weights::open_torch(&path).unwrap();
+        // Element i of the storage is i + 0.25; `whole` is [[0, 1, 2, 3], [4, ..], [8, ..]].
+        let places = |name, shape: &[u64]| -> Vec<f32> {
+            transposed(&weights, name, shape).iter().map(|value| value - 0.25).collect()
+        };
+        assert_eq!(places("whole", &[3, 4]), [0., 4., 8., 1., 5., 9., 2., 6., 10., 3., 7., 11.]);
+        assert_eq!(places("columns", &[3, 2]), [1., 5., 9., 2., 6., 10.]);
+        let vector = weights.read("parameter", &[1]).unwrap().write_f32_transposed(&mut Vec::new()).unwrap_err();
+        assert_eq!(vector.to_string(), "tensor `parameter`: got [1], wanted a matrix");
+    }
+
+    #[test]
+    fn a_matrix_larger_than_a_band_turns_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (rows, columns) = (3, 1_500_000);
+        let header = format!(r#"{{"w":{{"dtype":"F32","shape":[{rows},{columns}],"data_offsets":[0,18000000]}}}}"#);
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend_from_slice(header.as_bytes());
+        (0..rows * columns).for_each(|i| file.extend_from_slice(&(i as f32).to_le_bytes()));
+        std::fs::write(dir.path().join("model.safetensors"), file).unwrap();
+        let weights = Weights::open_safetensors(dir.path()).unwrap();
+        let values = transposed(&weights, "w", &[3, 1_500_000]);
+        let wanted = (0..columns).flat_map(|column| (0..rows).map(move |row| (row * columns + column) as f32));
+        assert!(values.iter().copied().eq(wanted), "18 MB in two bands");
+    }
+}
