@@ -4,6 +4,7 @@ mod bench;
 mod export;
 mod infer;
 mod inspect;
+mod replay;
 mod runtime;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -28,6 +29,7 @@ enum Command {
     Infer(infer::Infer),
     Bench(bench::Bench),
     Inspect(inspect::Inspect),
+    Replay(replay::Replay),
 }
 
 /// Runs `vla` on the process's arguments.
@@ -39,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Infer(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Inspect(command) => command.run(),
+        Command::Replay(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

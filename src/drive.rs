@@ -1,7 +1,9 @@
 //! Drivers: the only code that reads a clock, waits, spawns threads or speaks ROS.
 
 pub mod bench;
+pub mod chunk_messages;
 pub mod clock;
+pub mod replay;
 pub mod ros;
 pub mod ros_args;
 pub mod synthetic;

@@ -29,6 +29,12 @@ pub struct StageCost {
 }
 
 impl StageCost {
+    /// The lengths of all runs of the stage `name`, in any order.
+    pub fn new(name: &str, mut lengths: Vec<Span>) -> Self {
+        lengths.sort_unstable();
+        Self { name: name.to_owned(), lengths }
+    }
+
     /// How often it ran.
     pub fn runs(&self) -> usize {
         self.lengths.len()
@@ -69,15 +75,10 @@ pub fn bench(
         .into_iter()
         .map(|(name, lengths)| {
             let measured = timer.stages.iter().find(|(other, _)| *other == name);
-            cost(&name, measured.map_or(lengths, |(_, lengths)| lengths.clone()))
+            StageCost::new(&name, measured.map_or(lengths, |(_, lengths)| lengths.clone()))
         })
         .collect();
-    Ok(Costs { stages, total: cost("total", totals) })
-}
-
-fn cost(name: &str, mut lengths: Vec<Span>) -> StageCost {
-    lengths.sort_unstable();
-    StageCost { name: name.to_owned(), lengths }
+    Ok(Costs { stages, total: StageCost::new("total", totals) })
 }
 
 /// Lengths per stage, in the order in which the stages first ran.
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_nearest_ranks_of_the_sorted_lengths() {
-        let cost = cost("body", [40, 10, 30, 20].map(|ms| Span::from_millis(f64::from(ms))).to_vec());
+        let cost = StageCost::new("body", [40, 10, 30, 20].map(|ms| Span::from_millis(f64::from(ms))).to_vec());
         let quantiles = [0.0, 0.5, 0.95, 1.0].map(|share| cost.quantile(share).millis());
         assert_eq!(quantiles, [10.0, 20.0, 40.0, 40.0]);
         assert_eq!(cost.runs(), 4);

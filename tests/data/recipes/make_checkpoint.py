@@ -136,7 +136,7 @@ def action_head():
         norm(head, f"module.model.mlp_resnet_blocks.{i}.ffn.0", WIDTH)
         linear(head, f"module.model.mlp_resnet_blocks.{i}.ffn.1", WIDTH, WIDTH)
     norm(head, "module.model.layer_norm2", WIDTH)
-    linear(head, "module.model.fc2", DIMS, WIDTH, gain=0.2)
+    linear(head, "module.model.fc2", DIMS, WIDTH, gain=0.1)
     return head
 
 

@@ -1,0 +1,225 @@
+//! Runs the engine over a bag: the same engine as the node's, with the bag's time in the place of a clock.
+//!
+//! An inference takes as long as the bag recorded for its observation, else `assumed_latency_ms`; how long it takes on
+//! this machine is measured and changes no decision. So two runs of one bundle decide the same, byte for byte.
+
+mod difference;
+mod expect;
+mod notes;
+mod record;
+mod recorded;
+mod report;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use crate::bag::{BagError, BagReader};
+use crate::deploy::Deployment;
+use crate::engine::{Decision, Effect, Engine, Event, Report, RequestId};
+use crate::policy::Observer;
+use crate::profile::OutputKind;
+use crate::time::{Span, Stamp};
+use crate::types::{Chunk, Inferred, Observation, Robot};
+
+use super::clock::Stopwatch;
+use super::ros_args::{NameError, RosArgs};
+
+pub use expect::{Changes, chunks};
+pub use record::{action_chunks, record};
+pub use report::report;
+
+use notes::Notes;
+use recorded::Recorded;
+use streams::Streams;
+
+/// Answers observations and says what each stage cost.
+pub trait Answer {
+    /// The actions for `observation`, or in one sentence why there are none.
+    fn answer(&mut self, observation: &Observation) -> Result<Answered, String>;
+}
+
+/// The answer to one observation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// The actions in the data set's units.
+    pub chunk: Chunk<Robot>,
+    /// Picture tokens that survived pruning; 0 where the policy does not prune.
+    pub kept_tokens: u32,
+    /// What each stage took on this machine, in the order in which they ran.
+    pub stages: Vec<(String, Span)>,
+}
+
+/// Everything that a replay came to.
+#[derive(Debug)]
+pub struct Run {
+    /// Every decision, in order.
+    pub steps: Vec<Step>,
+    /// Log time of the first and the last message that the deployment listens to.
+    covered: Option<[Stamp; 2]>,
+    notes: Notes,
+    recorded: Recorded,
+}
+
+/// One decision.
+#[derive(Debug)]
+pub struct Step {
+    /// When it was made, in the bag's time.
+    pub at: Stamp,
+    /// What was decided.
+    pub decision: Decision,
+    /// What each stage took on this machine.
+    pub stages: Vec<(String, Span)>,
+}
+
+/// Why a bag cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The bag cannot be read or written.
+    #[error(transparent)]
+    Bag(#[from] BagError),
+    /// A topic name that ROS forbids.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Inputs that the bag does not have.
+    #[error("bag lacks {missing}; it has {has}; `--ros-args -r name:=topic` gives an input another topic")]
+    Topics {
+        /// What is missing and what for.
+        missing: String,
+        /// What there is, with types.
+        has: String,
+    },
+}
+
+/// Replays `bag` through an engine for `deployment`; `names` resolves its topics as the node would.
+///
+/// # Errors
+/// Topics that are missing, or a bag that is damaged. A failed inference is no error: the run goes on, as the node does.
+pub fn replay(
+    bag: &BagReader,
+    deployment: &Deployment,
+    names: &RosArgs,
+    answer: &mut dyn Answer,
+) -> Result<Run, ReplayError> {
+    let streams = Streams::find(deployment, names, bag)?;
+    let chunk_topic = names.resolve(deployment.action_chunk_topic())?;
+    let trajectories = deployment.outputs().iter().filter(|output| output.kind == OutputKind::JointTrajectory);
+    let trajectories = trajectories.map(|output| names.resolve(&output.topic)).collect::<Result<Vec<_>, _>>()?;
+    let recorded = Recorded::read(bag, &chunk_topic, &trajectories)?;
+    let run = Run { steps: Vec::new(), covered: None, notes: Notes::default(), recorded };
+    let assumed = deployment.assumed_latency();
+    let mut player = Player { engine: Engine::new(deployment), answer, assumed, running: None, run };
+    for message in bag.messages() {
+        let message = message?;
+        let samples = streams.samples(&message);
+        if samples.is_empty() {
+            continue;
+        }
+        let now = message.log_time;
+        player.finish_inferences(Some(now));
+        for sample in samples {
+            match sample {
+                Ok(sample) => player.handle(now, Event::Sample(sample)),
+                Err(reason) => player.run.notes.unusable(message.topic, reason),
+            }
+        }
+        player.handle(now, Event::Tick);
+        let first = player.run.covered.map_or(now, |[first, _]| first);
+        player.run.covered = Some([first, now]);
+    }
+    player.finish_inferences(None);
+    Ok(player.run)
+}
+
+/// An inference between its start and its result.
+struct Running {
+    request: RequestId,
+    until: Stamp,
+    result: Result<Inferred, String>,
+    stages: Vec<(String, Span)>,
+}
+
+struct Player<'a> {
+    engine: Engine,
+    answer: &'a mut dyn Answer,
+    assumed: Span,
+    /// The engine asks for one inference at a time.
+    running: Option<Running>,
+    run: Run,
+}
+
+impl Player<'_> {
+    /// Hands over results that are due by `now`; at the end of the bag, `None`, all of them.
+    fn finish_inferences(&mut self, now: Option<Stamp>) {
+        while let Some(done) = self.running.take_if(|running| now.is_none_or(|now| running.until <= now)) {
+            let stages = done.stages;
+            let event = Event::Inferred { request: done.request, result: done.result };
+            self.apply(done.until, event, stages);
+        }
+    }
+
+    fn handle(&mut self, now: Stamp, event: Event) {
+        self.apply(now, event, Vec::new());
+    }
+
+    /// Lets the engine take one event; `stages` belong to the decision that it may lead to.
+    fn apply(&mut self, now: Stamp, event: Event, mut stages: Vec<(String, Span)>) {
+        let mut effects = Vec::new();
+        self.engine.handle(now, event, &mut effects);
+        for effect in effects {
+            match effect {
+                Effect::Infer { request, observation } => self.infer(now, request, &observation),
+                Effect::Decided(decision) => {
+                    self.run.steps.push(Step { at: now, decision, stages: std::mem::take(&mut stages) });
+                }
+                Effect::Report(Report::InferenceFailed { reason, .. }) => self.run.notes.failed(reason),
+                Effect::Report(Report::NotReady(reason)) => self.run.notes.not_ready(reason),
+                Effect::Report(Report::Dropped(dropped)) => self.run.notes.dropped(&dropped),
+                Effect::Report(Report::Outdated { .. }) => {}
+            }
+        }
+    }
+
+    fn infer(&mut self, now: Stamp, request: RequestId, observation: &Observation) {
+        let inference_delay = self.run.recorded.delay(observation.stamp).unwrap_or(self.assumed);
+        let (result, stages) = match self.answer.answer(observation) {
+            Ok(Answered { chunk, kept_tokens, stages }) => {
+                (Ok(Inferred { chunk, kept_tokens, inference_delay }), stages)
+            }
+            Err(reason) => (Err(reason), Vec::new()),
+        };
+        self.running = Some(Running { request, until: now + inference_delay, result, stages });
+    }
+}
+
+impl ReplayError {
+    fn missing(missing: &[String], bag: &BagReader) -> Self {
+        let has: Vec<_> = bag.topics().map(|topic| format!("`{}` ({})", topic.name, topic.type_name)).collect();
+        let has = if has.is_empty() { "no topic".to_owned() } else { has.join(", ") };
+        Self::Topics { missing: missing.join(", "), has }
+    }
+}
+
+/// Lengths of the stages of one inference.
+#[derive(Default)]
+pub struct StageTimes {
+    done: Vec<(String, Span)>,
+    running: Option<(String, Stopwatch)>,
+}
+
+impl StageTimes {
+    /// Stages in the order in which they ran.
+    pub fn into_stages(self) -> Vec<(String, Span)> {
+        self.done
+    }
+}
+
+impl Observer for StageTimes {
+    fn stage(&mut self, name: &str) {
+        self.end();
+        self.running = Some((name.to_owned(), Stopwatch::start()));
+    }
+
+    fn end(&mut self) {
+        self.done.extend(self.running.take().map(|(name, watch)| (name, watch.elapsed())));
+    }
+}

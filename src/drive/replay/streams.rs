@@ -1,0 +1,99 @@
+//! Which topics of a bag the deployment listens to, and samples out of their messages.
+
+use std::sync::Arc;
+
+use super::ReplayError;
+use crate::bag::{BagReader, RawMessage, Topic};
+use crate::deploy::Deployment;
+use crate::drive::ros_args::RosArgs;
+use crate::msg::{CompressedImage, Image, JointState, Message, StringMessage};
+use crate::time::Stamp;
+use crate::types::{Frame, Sample, Value};
+
+const COMPRESSED: &str = "/compressed";
+
+/// The deployment's inputs by their topics in the bag.
+#[derive(Debug, PartialEq)]
+pub(super) struct Streams(Vec<(String, Stream)>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Image(usize),
+    CompressedImage(usize),
+    Joints,
+    Instruction,
+}
+
+impl Streams {
+    /// Finds every input. A camera's pictures are taken raw or compressed, as the bag has them; the instruction may be
+    /// absent where the parameters give a task.
+    pub fn find(deployment: &Deployment, names: &RosArgs, bag: &BagReader) -> Result<Self, ReplayError> {
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for (index, camera) in deployment.cameras().iter().enumerate() {
+            let topic = names.resolve(&camera.topic)?;
+            match picture_topic(bag, &topic) {
+                Some(topic) if CompressedImage::TYPE.matches(&topic.type_name) => {
+                    found.push((topic.name.clone(), Stream::CompressedImage(index)));
+                }
+                Some(topic) => found.push((topic.name.clone(), Stream::Image(index))),
+                None => missing.push(format!("`{topic}` (camera `{}`)", camera.name)),
+            }
+        }
+        if let Some(joints) = deployment.joints() {
+            let topic = names.resolve(&joints.topic)?;
+            match bag.topic(&topic) {
+                Ok(_) => found.push((topic, Stream::Joints)),
+                Err(_) => missing.push(format!("`{topic}` (joint states)")),
+            }
+        }
+        let topic = names.resolve(deployment.instruction_topic())?;
+        match (bag.topic(&topic), deployment.task()) {
+            (Ok(_), _) => found.push((topic, Stream::Instruction)),
+            (Err(_), None) => missing.push(format!("`{topic}` (instruction; parameter `task` would do)")),
+            (Err(_), Some(_)) => {}
+        }
+        if missing.is_empty() { Ok(Self(found)) } else { Err(ReplayError::missing(&missing, bag)) }
+    }
+
+    /// The samples of one message: one, none where nobody listens, more where cameras share a topic.
+    ///
+    /// A message that cannot be used is an `Err` in words, as it is to the node.
+    pub fn samples(&self, message: &RawMessage) -> Vec<Result<Sample, String>> {
+        let listening = self.0.iter().filter(|(topic, _)| topic == message.topic);
+        listening.map(|(_, stream)| stream.sample(message)).collect()
+    }
+}
+
+/// `topic` itself, or what stands beside it when pictures are recorded the other way.
+fn picture_topic<'b>(bag: &'b BagReader, topic: &str) -> Option<&'b Topic> {
+    let is_picture =
+        |found: &&Topic| Image::TYPE.matches(&found.type_name) || CompressedImage::TYPE.matches(&found.type_name);
+    let beside = topic.strip_suffix(COMPRESSED).map_or_else(|| format!("{topic}{COMPRESSED}"), str::to_owned);
+    [topic, &beside].into_iter().find_map(|name| bag.topic(name).ok().filter(is_picture))
+}
+
+impl Stream {
+    fn sample(self, message: &RawMessage) -> Result<Sample, String> {
+        let received = message.log_time;
+        let frame = |camera, frame: Frame| Value::Frame { camera, frame: Arc::new(frame) };
+        let (stamp, value) = match self {
+            Stream::Image(camera) => {
+                let image: Image = message.decode().map_err(|e| e.to_string())?;
+                (image.header.stamp.into(), frame(camera, image.to_frame().map_err(|e| e.to_string())?))
+            }
+            Stream::CompressedImage(camera) => {
+                let image: CompressedImage = message.decode().map_err(|e| e.to_string())?;
+                (image.header.stamp.into(), frame(camera, image.to_frame().map_err(|e| e.to_string())?))
+            }
+            Stream::Joints => {
+                let joints: JointState = message.decode().map_err(|e| e.to_string())?;
+                (Stamp::from(joints.header.stamp), Value::Joints(joints.to_joints().map_err(|e| e.to_string())?))
+            }
+            Stream::Instruction => {
+                let text: StringMessage = message.decode().map_err(|e| e.to_string())?;
+                (received, Value::Instruction(text.data.into()))
+            }
+        };
+        Ok(Sample { stamp, received, value })
+    }
+}
