@@ -72,10 +72,22 @@ pub(crate) fn parameters(more: &[(&str, ParamValue)]) -> RunParameters {
     RunParameters::parse(&values).unwrap()
 }
 
-/// The arm, looking through `front`, allowed to move.
+/// The arm, looking through `front`, allowed to move, five inferences per second of three steps each.
 pub(crate) fn live_arm() -> Deployment {
-    let live = [("dry_run", ParamValue::Bool(false)), ("task", ParamValue::String("pick up the cup".to_owned()))];
-    Deployment::check(&bundle(ARM_IO, &["front"]), &profile(ARM_PROFILE), parameters(&live)).unwrap()
+    arm_with(&[("dry_run", ParamValue::Bool(false))])
+}
+
+/// The same, but a new chunk takes over before the old one has run out.
+pub(crate) fn overlapping_arm() -> Deployment {
+    let rate = ("inference_rate_hz", ParamValue::Double(20.0));
+    arm_with(&[("dry_run", ParamValue::Bool(false)), rate, ("n_action_steps", ParamValue::Int(4))])
+}
+
+/// The arm with an instruction and `more` parameters.
+pub(crate) fn arm_with(more: &[(&str, ParamValue)]) -> Deployment {
+    let task = [("task", ParamValue::String("pick up the cup".to_owned()))];
+    let parameters = parameters(&[&task, more].concat());
+    Deployment::check(&bundle(ARM_IO, &["front"]), &profile(ARM_PROFILE), parameters).unwrap()
 }
 
 /// Messages that the arm's robot sends, `ms` after the tests' epoch.

@@ -5,26 +5,33 @@ use proptest::prelude::*;
 use super::tests::{REST, inferred};
 use super::*;
 use crate::deploy::samples::arm::{at, frame, joints};
-use crate::deploy::samples::live_arm;
+use crate::deploy::samples::overlapping_arm;
 
 /// Mostly small moves, so that commands pass and follow each other; sometimes anything at all.
 fn value(around: f64, spread: f64) -> impl Strategy<Value = f64> + Clone {
     prop_oneof![60 => (around - spread)..(around + spread), 1 => any::<f64>()]
 }
 
-fn rows() -> impl Strategy<Value = Vec<[f64; 3]>> {
-    let row = (value(0.0, 3.0), value(0.1, 0.08), value(0.5, 0.6)).prop_map(|(a, b, c)| [a, b, c]);
+/// The elbow's neighbourhood of one run: the middle of its range, or one of its ends.
+fn elbow() -> impl Strategy<Value = f64> + Clone {
+    prop_oneof![Just(0.1), Just(-0.98), Just(0.97)]
+}
+
+fn rows(elbow: f64) -> impl Strategy<Value = Vec<[f64; 3]>> {
+    let row = (value(0.0, 3.0), value(elbow, 0.06), value(0.5, 0.6)).prop_map(|(a, b, c)| [a, b, c]);
     let usual = prop::collection::vec(row.clone(), 4);
     prop_oneof![20 => usual, 1 => prop::collection::vec(row, 1..6)]
 }
 
-/// Milliseconds to the next frame, of the inference, and where the arm is then.
-fn round() -> impl Strategy<Value = (f64, f64, [f64; 3], Vec<[f64; 3]>)> {
-    let measured = prop_oneof![
-        10 => Just(REST),
-        1 => (value(0.25, 0.3), value(0.1, 0.3), value(0.03, 0.01)).prop_map(|(a, b, c)| [a, b, c])
-    ];
-    (1.0..400.0, -60.0..160.0, measured, rows())
+/// Milliseconds to the next frame and to the inference's end, where the arm is then, and what the policy wants.
+type Round = (f64, f64, [f64; 3], Vec<[f64; 3]>);
+
+fn rounds() -> impl Strategy<Value = Vec<Round>> {
+    elbow().prop_flat_map(|elbow| {
+        let pushed = (value(0.25, 0.3), value(elbow, 0.3), value(0.03, 0.01)).prop_map(|(a, b, c)| [a, b, c]);
+        let measured = prop_oneof![10 => Just([REST[0], elbow, REST[2]]), 1 => pushed];
+        prop::collection::vec((1.0..150.0, -30.0..180.0, measured, rows(elbow)), 1..12)
+    })
 }
 
 /// What `arm` may do, written down a second time: smallest, largest, step.
@@ -63,8 +70,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn every_command_is_inside_limits_and_steps(rounds in prop::collection::vec(round(), 1..12)) {
-        let mut engine = Engine::new(&live_arm());
+    fn every_command_is_inside_limits_and_steps(rounds in rounds()) {
+        let mut engine = Engine::new(&overlapping_arm());
         let (mut clock, mut effects) = (0.0, Vec::new());
         let mut last: Option<Arc<crate::safety::SafeCommand>> = None;
         for (wait, delay, measured, rows) in rounds {

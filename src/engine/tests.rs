@@ -1,9 +1,8 @@
 //! Scripted clocks, exact messages.
 
 use super::*;
-use crate::deploy::ParamValue;
 use crate::deploy::samples::arm::{at, frame, instruction, joints};
-use crate::deploy::samples::{ARM_IO, ARM_PROFILE, bundle, live_arm, parameters, profile};
+use crate::deploy::samples::{arm_with, live_arm, overlapping_arm};
 use crate::types::Sample;
 
 /// Where the arm rests: shoulder 0 deg, elbow 0.1 rad, gripper half open.
@@ -85,9 +84,7 @@ fn a_fresh_chunk_becomes_a_command_with_its_rows_at_their_times() {
 
 #[test]
 fn with_dry_run_no_command_exists() {
-    let task = [("task", ParamValue::String("wave".to_owned()))];
-    let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(ARM_PROFILE), parameters(&task)).unwrap();
-    let mut script = Script { engine: Engine::new(&deployment) };
+    let mut script = Script { engine: Engine::new(&arm_with(&[])) };
     let request = script.request(0.0, REST);
     let decision = script.answer(0.0, request, &STEPS);
     assert_eq!((decision.verdict.to_string().as_str(), decision.verdict.command()), ("dry_run", None));
@@ -122,15 +119,28 @@ fn one_inference_runs_at_a_time_and_at_the_given_rate() {
     let request = script.request(0.0, REST);
     script.sample(joints(190.0, REST));
     assert_eq!(script.sample(frame(0, 190.0)), [], "the model is busy");
-    assert!(script.engine.health(at(190.0)).inferring.is_some());
+    script.sample(joints(240.0, REST));
+    assert_eq!(script.sample(frame(0, 240.0)), [], "the model is still busy");
+    assert_eq!(script.engine.health(at(240.0)).inferring, Some(request));
     let failed = Event::Inferred { request, result: Err("out of memory".to_owned()) };
-    let effects = script.at(195.0, failed);
-    let [Effect::Report(report)] = &effects[..] else { panic!("{effects:?}") };
+    let effects = script.at(245.0, failed);
+    let [Effect::Report(report), Effect::Infer { request, observation }] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(report.to_string(), "inference 0 failed: out of memory");
-    assert_eq!(script.at(199.0, Event::Tick), [], "5 Hz");
-    let effects = script.at(200.0, Event::Tick);
-    let [Effect::Infer { request, observation }] = &effects[..] else { panic!("{effects:?}") };
-    assert_eq!((*request, observation.stamp), (RequestId(1), at(190.0)));
+    assert_eq!((*request, observation.stamp), (RequestId(1), at(240.0)));
+    let request = *request;
+    script.answer(250.0, request, &STEPS);
+    script.sample(joints(390.0, REST));
+    assert_eq!(script.sample(frame(0, 390.0)), []);
+    assert_eq!(script.at(399.0, Event::Tick), [], "5 Hz, counted from 200 ms");
+    assert!(matches!(script.at(400.0, Event::Tick)[..], [Effect::Infer { request: RequestId(2), .. }]));
+}
+
+#[test]
+fn waiting_for_the_next_frame_is_no_cause_for_a_report() {
+    let mut script = Script::live();
+    script.request(0.0, REST);
+    assert_eq!(script.at(1.0, Event::Tick), []);
+    assert_eq!(script.engine.health(at(1.0)).waiting, None);
 }
 
 #[test]
@@ -166,7 +176,11 @@ fn a_result_that_nobody_waits_for_is_refused() {
     script.answer(2.0, request, &STEPS);
     let effects = script.at(3.0, Event::Inferred { request, result: Ok(inferred(&STEPS)) });
     assert_eq!(effects, [Effect::Report(Report::Outdated { request })]);
-    assert_eq!(script.engine.health(at(3.0)).counts.outdated, 2);
+    let request = script.request(210.0, REST);
+    let event = Event::Inferred { request: RequestId(0), result: Ok(inferred(&STEPS)) };
+    assert_eq!(script.at(211.0, event), [Effect::Report(Report::Outdated { request: RequestId(0) })]);
+    assert_eq!(script.answer(212.0, request, &STEPS).verdict.to_string(), "sent");
+    assert_eq!(script.engine.health(at(212.0)).counts.outdated, 3);
 }
 
 #[test]
@@ -246,22 +260,31 @@ fn elbow_at(position: f64) -> [[f64; 3]; 4] {
     [[0.0, position, 0.5]; 4]
 }
 
+/// What becomes of an elbow position at `ms`, while a command is running that has it at 0.15 rad at 0 ms, 0.2 at 50,
+/// 0.25 at 100 and 0.3 at 150, and the arm lags behind at 0.1.
+fn after_a_running_command(ms: f64, position: f64) -> String {
+    let mut script = Script { engine: Engine::new(&overlapping_arm()) };
+    let request = script.request(0.0, REST);
+    let rising = [0.15, 0.2, 0.25, 0.3].map(|elbow| [0.0, elbow, 0.5]);
+    assert_eq!(script.answer(0.0, request, &rising).verdict.to_string(), "sent");
+    let request = script.request(ms, REST);
+    script.answer(ms, request, &elbow_at(position)).verdict.to_string()
+}
+
 #[test]
 fn the_first_step_is_measured_from_the_command_that_is_still_running() {
-    let mut script = Script::live();
-    let request = script.request(0.0, REST);
-    script.answer(0.0, request, &[[0.0, 0.15, 0.5], [0.0, 0.2, 0.5], [0.0, 0.25, 0.5], [0.0, 0.3, 0.5]]);
-    // Due 0, 50 and 100 ms; at 90 ms the command in effect is row 1, 0.2 rad, although the arm lags behind.
-    script.engine.due = None;
-    let request = script.request(90.0, REST);
-    assert_eq!(script.answer(90.0, request, &elbow_at(0.29)).verdict.to_string(), "sent");
-    let mut script = Script::live();
-    let request = script.request(0.0, REST);
-    script.answer(0.0, request, &[[0.0, 0.15, 0.5], [0.0, 0.2, 0.5], [0.0, 0.25, 0.5], [0.0, 0.3, 0.5]]);
-    script.engine.due = None;
-    let request = script.request(90.0, REST);
+    assert_eq!(after_a_running_command(90.0, 0.29), "sent");
     assert_eq!(
-        script.answer(90.0, request, &elbow_at(0.31)).verdict.to_string(),
+        after_a_running_command(90.0, 0.31),
+        "rejected: joint_trajectory `j2` row 0 steps from 0.2 to 0.31 rad, wanted at most 0.1"
+    );
+}
+
+#[test]
+fn a_row_that_takes_the_place_of_another_follows_the_one_before() {
+    assert_eq!(after_a_running_command(100.0, 0.11), "sent");
+    assert_eq!(
+        after_a_running_command(100.0, 0.31),
         "rejected: joint_trajectory `j2` row 0 steps from 0.2 to 0.31 rad, wanted at most 0.1"
     );
 }
