@@ -2,8 +2,6 @@
 
 mod recording;
 
-use std::collections::BTreeMap;
-
 use vla_bundle::{Actions, Bundle};
 
 use crate::policy::{Observer, Outputs, Placement, Policy, PolicyError, PolicyOptions};
@@ -65,13 +63,13 @@ impl Inference {
     pub fn infer(&mut self, observation: &Observation, observer: &mut dyn Observer) -> Result<Outcome, InferenceError> {
         let Observation { frames, state, task, .. } = observation;
         observer.stage("preprocess");
-        let inputs = BTreeMap::from_iter(self.preprocessor.run(frames, state.as_deref(), task)?);
+        let inputs = self.preprocessor.run(frames, state.as_deref(), task)?;
         if observer.wants_tensors() {
             for (name, tensor) in &inputs {
                 observer.tensor(name, tensor);
             }
         }
-        let outputs = self.policy.run(&inputs, observer)?;
+        let outputs = self.policy.run(inputs, observer)?;
         observer.stage("postprocess");
         let outcome = self.outcome(&outputs)?;
         observer.end();

@@ -15,7 +15,7 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
-use ort::value::{DynValue, DynValueRef};
+use ort::value::DynValue;
 use vla_bundle::{Bundle, Cadence, Range, Source};
 
 use crate::tensor::Tensor;
@@ -72,7 +72,7 @@ pub struct Policy {
 
 /// What the instruction alone decides, kept until another one comes.
 struct Instruction {
-    inputs: BTreeMap<String, Tensor>,
+    inputs: Vec<(String, Tensor)>,
     values: BTreeMap<String, DynValue>,
 }
 
@@ -120,20 +120,16 @@ impl Policy {
     ///
     /// # Errors
     /// A tensor that the manifest does not want in this form, or a failure inside ONNX Runtime.
-    pub fn run(
-        &mut self,
-        inputs: &BTreeMap<String, Tensor>,
-        observer: &mut dyn Observer,
-    ) -> Result<Outputs, PolicyError> {
-        let lent: BTreeMap<&str, DynValueRef> = inputs
-            .iter()
-            .map(|(name, tensor)| Ok((name.as_str(), value::lend(name, tensor)?)))
-            .collect::<Result<_, PolicyError>>()?;
+    pub fn run(&mut self, inputs: Vec<(String, Tensor)>, observer: &mut dyn Observer) -> Result<Outputs, PolicyError> {
         // Taken out: a run that fails half-way leaves no half-made instruction behind.
-        let kept = self.instruction.take().filter(|kept| kept.inputs.iter().all(|(n, t)| inputs.get(n) == Some(t)));
+        let kept = self.instruction.take().filter(|kept| kept.inputs.iter().all(|own| inputs.contains(own)));
         let is_new = kept.is_none();
-        let mut instruction = kept.unwrap_or_else(|| self.new_instruction(inputs));
-        let mut values: BTreeMap<String, DynValue> = BTreeMap::new();
+        let mut instruction = kept.unwrap_or_else(|| self.new_instruction(&inputs));
+        let mut values = BTreeMap::new();
+        for (name, tensor) in inputs {
+            let value = value::from_host(&name, tensor)?;
+            values.insert(name, value);
+        }
         let mut lengths = Lengths::new(&self.dims);
         let all = observer.wants_tensors();
         let (action, kept_tokens) = (self.action_tensor.as_str(), self.kept_tensor.as_deref());
@@ -143,11 +139,8 @@ impl Policy {
                 continue;
             }
             observer.stage(&stage.name);
-            let made = {
-                let made_before = |name: &str| values.get(name).or_else(|| instruction.values.get(name));
-                let lookup = |name: &str| made_before(name).or_else(|| lent.get(name).map(|value| &**value));
-                stage.run(&lookup, &on_host, &mut lengths)?
-            };
+            let lookup = |name: &str| values.get(name).or_else(|| instruction.values.get(name));
+            let made = stage.run(&lookup, &on_host, &mut lengths)?;
             if all {
                 for (name, value) in &made {
                     observer.tensor(name, &value::to_host(name, value)?);
@@ -172,11 +165,8 @@ impl Policy {
         self.instruction = None;
     }
 
-    fn new_instruction(&self, inputs: &BTreeMap<String, Tensor>) -> Instruction {
-        let own = inputs.iter().filter(|(name, _)| self.instruction_inputs.contains(*name));
-        Instruction {
-            inputs: own.map(|(name, tensor)| (name.clone(), tensor.clone())).collect(),
-            values: BTreeMap::new(),
-        }
+    fn new_instruction(&self, inputs: &[(String, Tensor)]) -> Instruction {
+        let own = inputs.iter().filter(|(name, _)| self.instruction_inputs.contains(name));
+        Instruction { inputs: own.cloned().collect(), values: BTreeMap::new() }
     }
 }

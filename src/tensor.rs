@@ -39,6 +39,11 @@ impl Tensor {
         &self.data
     }
 
+    /// Dimensions and numbers, given away.
+    pub fn into_parts(self) -> (Vec<usize>, TensorData) {
+        (self.shape, self.data)
+    }
+
     /// The numbers, to be overwritten in place.
     pub fn data_mut(&mut self) -> &mut TensorData {
         &mut self.data

@@ -164,6 +164,29 @@ pub enum LibraryError {
     },
 }
 
+/// ONNX Runtime's words, without its source position and error code in front.
+pub(super) fn reason(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let plain = text.split_once("[ONNXRuntimeError] : ").and_then(|(_, coded)| coded.splitn(3, " : ").nth(2));
+    plain.map(str::to_owned).unwrap_or(text)
+}
+
 fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_begins_where_onnx_runtime_begins_to_explain() {
+        let text = "/src/provider_bridge_ort.cc:2043 Provider& Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load \
+                    library /lib/libonnxruntime_providers_cuda.so with error: libcuda.so.1: cannot open : no file";
+        assert_eq!(
+            reason(&text),
+            "Failed to load library /lib/libonnxruntime_providers_cuda.so with error: libcuda.so.1: cannot open : no file"
+        );
+        assert_eq!(reason(&"Exiting due to terminate flag"), "Exiting due to terminate flag");
+    }
 }

@@ -7,7 +7,7 @@ use ort::value::DynValue;
 use vla_bundle::{Bundle, Cadence, Graph, TensorSpec};
 
 use super::check::{Lengths, check_graph};
-use super::error::{PolicyError, Side};
+use super::error::{PolicyError, Side, reason};
 use super::library::Runtime;
 use super::placement::{Placement, check_fallback, count};
 use super::{PolicyOptions, Spinning};
@@ -18,8 +18,8 @@ pub(super) struct Stage {
     pub every: Cadence,
     graph: Graph,
     session: Session,
-    /// GPU that outputs stay on; `None` on the CPU.
-    gpu: Option<i32>,
+    /// Memory of the GPU that outputs stay in; `None` on the CPU.
+    device: Option<MemoryInfo<'static>>,
 }
 
 impl Stage {
@@ -35,15 +35,16 @@ impl Stage {
         let provider = &options.provider;
         let path = bundle.path(&graph.file);
         let mut builder = builder(options, runtime)
-            .map_err(|e| PolicyError::Load { graph: name.clone(), reason: e.to_string(), path: path.clone() })?
+            .map_err(|e| PolicyError::Load { graph: name.clone(), reason: reason(&e), path: path.clone() })?
             .with_execution_providers(provider.registrations(bundle.manifest(), &graph, bundle.digest()))
-            .map_err(|e| PolicyError::Provider { provider: provider.name(), reason: e.to_string() })?;
+            .map_err(|e| PolicyError::Provider { provider: provider.name(), reason: reason(&e) })?;
         let session = builder.commit_from_file(&path).map_err(|e| match provider.gpu() {
-            None => PolicyError::Load { graph: name.clone(), reason: e.to_string(), path },
+            None => PolicyError::Load { graph: name.clone(), reason: reason(&e), path },
             // The driver is asked only here: its absence must read as such, not as a broken graph.
-            Some(_) => {
-                PolicyError::Provider { provider: provider.name(), reason: format!("graph `{name}` cannot load: {e}") }
-            }
+            Some(_) => PolicyError::Provider {
+                provider: provider.name(),
+                reason: format!("graph `{name}` cannot load: {}", reason(&e)),
+            },
         })?;
         check_graph(name, &graph, [session.inputs(), session.outputs()])?;
         let mut placement = Vec::new();
@@ -54,7 +55,9 @@ impl Stage {
             check_fallback(provider, name, &nodes)?;
             placement = count(name, &nodes);
         }
-        Ok((Self { name: name.clone(), every: *every, graph, session, gpu: provider.gpu() }, placement))
+        let device = provider.gpu().map(|gpu| memory(AllocationDevice::CUDA, gpu, MemoryType::Default)).transpose();
+        let device = device.map_err(|e| PolicyError::Provider { provider: provider.name(), reason: reason(&e) })?;
+        Ok((Self { name: name.clone(), every: *every, graph, session, device }, placement))
     }
 
     /// Runs the graph; tensors that `on_host` names come back readable, others stay where they were made.
@@ -71,14 +74,14 @@ impl Stage {
             lengths.check(&self.name, Side::Input, spec, value.dtype())?;
             inputs.push((spec.name.as_str(), value));
         }
-        let made = match self.gpu {
+        let made = match &self.device {
             None => run_on_host(&mut self.session, inputs, &self.graph.outputs),
-            Some(gpu) => {
+            Some(device) => {
                 let wanted = self.graph.outputs.iter().map(|spec| (spec.name.as_str(), on_host(&spec.name))).collect();
-                run_on_device(&mut self.session, &inputs, wanted, gpu)
+                run_on_device(&mut self.session, &inputs, wanted, device)
             }
         };
-        let made = made.map_err(|e| PolicyError::Run { graph: self.name.clone(), reason: e.to_string() })?;
+        let made = made.map_err(|e| PolicyError::Run { graph: self.name.clone(), reason: reason(&e) })?;
         for (spec, (_, value)) in self.graph.outputs.iter().zip(&made) {
             lengths.check(&self.name, Side::Output, spec, value.dtype())?;
         }
@@ -109,26 +112,68 @@ fn run_on_host(
     Ok(outputs.iter().map(|spec| (spec.name.clone(), take(&mut made, &spec.name))).collect())
 }
 
-/// Binds each output to the GPU or, where its second half is true, to the host; inputs are copied where they must.
+/// Binds each output to the device or, where its second half is true, to the host; inputs are copied where they must.
 fn run_on_device(
     session: &mut Session,
     inputs: &[(&str, &DynValue)],
     outputs: Vec<(&str, bool)>,
-    gpu: i32,
+    device: &MemoryInfo,
 ) -> ort::Result<Vec<(String, DynValue)>> {
-    let device = MemoryInfo::new(AllocationDevice::CUDA, gpu, AllocatorType::Device, MemoryType::Default)?;
-    let host = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::CPUOutput)?;
+    let host = memory(AllocationDevice::CPU, 0, MemoryType::CPUOutput)?;
     let mut binding = session.create_binding()?;
     for (name, value) in inputs {
         binding.bind_input(*name, value)?;
     }
     for (name, on_host) in &outputs {
-        binding.bind_output_to_device(*name, if *on_host { &host } else { &device })?;
+        binding.bind_output_to_device(*name, if *on_host { &host } else { device })?;
     }
+    // Copies to the device may still be under way on another stream than the graph's.
+    binding.synchronize_inputs()?;
     let mut made = session.run_binding(&binding)?;
     Ok(outputs.into_iter().map(|(name, _)| (name.to_owned(), take(&mut made, name))).collect())
 }
 
+fn memory(device: AllocationDevice, index: i32, kind: MemoryType) -> ort::Result<MemoryInfo<'static>> {
+    MemoryInfo::new(device, index, AllocatorType::Device, kind)
+}
+
 fn take(made: &mut SessionOutputs, name: &str) -> DynValue {
     made.remove(name).expect("the session has every output that was checked when it was loaded")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use vla_bundle::Integrity;
+
+    use super::*;
+    use crate::policy::{library, value};
+    use crate::tensor::{Tensor, TensorData};
+
+    #[test]
+    fn a_bound_run_gives_what_a_plain_run_gives() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/bundles/tiny");
+        let bundle = Bundle::load(&dir, Integrity::Sizes).unwrap();
+        let entry = &bundle.manifest().plan[1];
+        let runtime = library::runtime().unwrap();
+        let (mut stage, _) = Stage::load(&bundle, entry, &PolicyOptions::default(), runtime).unwrap();
+        let tensor = |shape: &[usize]| {
+            let values = (0..shape.iter().product::<usize>()).map(|i| i as f32 - 4.5).collect();
+            Tensor::new(shape.to_vec(), TensorData::F32(values))
+        };
+        let tensors = [("pixels", tensor(&[1, 3, 2, 3])), ("state", tensor(&[1, 2])), ("word", tensor(&[1, 4, 1]))];
+        let values = tensors.map(|(name, tensor)| (name, value::from_host(name, tensor).unwrap()));
+        let lookup = |name: &str| values.iter().find(|(other, _)| *other == name).map(|(_, value)| value);
+        let mut run = |on_host: bool| {
+            let mut lengths = Lengths::new(&bundle.manifest().dims);
+            let made = stage.run(&lookup, &|_| on_host, &mut lengths).unwrap();
+            // The CPU stands for the GPU from the second run on.
+            stage.device = Some(memory(AllocationDevice::CPU, 0, MemoryType::Default).unwrap());
+            made.iter().map(|(name, made)| value::to_host(name, made).unwrap()).collect::<Vec<_>>()
+        };
+        let plain = run(true);
+        assert_eq!(plain[0].as_f32().unwrap().len(), 6);
+        assert_eq!([run(true), run(false)], [plain.clone(), plain]);
+    }
 }

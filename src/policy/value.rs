@@ -1,18 +1,20 @@
 //! Host tensors to ONNX Runtime's values and back.
 
 use half::{bf16, f16};
-use ort::value::{DynValue, DynValueRef, PrimitiveTensorElementType, TensorElementType, TensorRef};
+use ort::value::{DynValue, PrimitiveTensorElementType, Tensor as OrtTensor, TensorElementType};
 
 use super::error::PolicyError;
 use crate::tensor::{Tensor, TensorData};
 
-/// Lends a tensor's memory to ONNX Runtime, without a copy.
-pub(super) fn lend<'t>(name: &str, tensor: &'t Tensor) -> Result<DynValueRef<'t>, PolicyError> {
-    let shape = tensor.shape();
-    let value = match tensor.data() {
-        TensorData::F32(values) => TensorRef::from_array_view((shape, &values[..])).map(TensorRef::into_dyn),
-        TensorData::I64(values) => TensorRef::from_array_view((shape, &values[..])).map(TensorRef::into_dyn),
-        TensorData::Bool(values) => TensorRef::from_array_view((shape, &values[..])).map(TensorRef::into_dyn),
+/// Gives a tensor's memory to ONNX Runtime, without a copy.
+///
+/// Lending it instead would not do: `ort` 2.0.0-rc.15 waits for itself forever where a lent tensor is bound to a device.
+pub(super) fn from_host(name: &str, tensor: Tensor) -> Result<DynValue, PolicyError> {
+    let (shape, data) = tensor.into_parts();
+    let value = match data {
+        TensorData::F32(values) => OrtTensor::from_array((shape, values)).map(OrtTensor::into_dyn),
+        TensorData::I64(values) => OrtTensor::from_array((shape, values)).map(OrtTensor::into_dyn),
+        TensorData::Bool(values) => OrtTensor::from_array((shape, values)).map(OrtTensor::into_dyn),
     };
     value.map_err(|e| PolicyError::Value { name: name.to_owned(), reason: e.to_string() })
 }
