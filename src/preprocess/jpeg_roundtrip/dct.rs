@@ -91,7 +91,8 @@ fn odd_part([a, b, c, d]: [i16; 4]) -> [i32; 4] {
     ]
 }
 
-/// One pass of the Arai-Agui-Nakajima inverse in 16 bits, as libjpeg's SIMD code computes it.
+/// One pass of the Arai-Agui-Nakajima inverse in 16 bits that wrap, as libjpeg-turbo's SIMD code computes it: hard
+/// black and white patterns overflow there, and did so in the training data.
 fn inverse_fast_pass<const SHIFT: u32>(strip: &mut Strip) {
     const ROOT_2: i16 = 362;
     for i in 0..LANES {
