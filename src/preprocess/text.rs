@@ -121,6 +121,7 @@ mod tests {
         let lowered = TextPipeline::load(&steps, data).unwrap().apply("ΟΔΟΣ İÇ").unwrap();
         let plain = TextPipeline::load(&[tokenize()], data).unwrap();
         assert_eq!(lowered, plain.apply("οδος i\u{307}ç").unwrap());
+        assert_ne!(lowered, plain.apply("οδοσ i\u{307}ç").unwrap());
     }
 
     #[test]
