@@ -146,6 +146,21 @@ pub enum Rule {
     },
 }
 
+impl Rule {
+    /// The published value that an action means by itself; `None` for a change, which means nothing without its reference.
+    pub fn absolute(self, action: f64) -> Option<f64> {
+        match self {
+            Rule::Absolute(line) => Some(line.at(action)),
+            Rule::Gripper { rule, open, closed } => {
+                // In this form both ends are reached exactly.
+                let opening = rule.opening(action);
+                Some(open * opening + closed * (1.0 - opening))
+            }
+            Rule::Delta { .. } => None,
+        }
+    }
+}
+
 /// Where a value stands before anything was commanded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {

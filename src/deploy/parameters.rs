@@ -252,7 +252,7 @@ impl Reader {
                     continue;
                 }
             };
-            family.insert(name[prefix.len()..].to_owned(), text);
+            family.extend(name.strip_prefix(prefix).map(|key| (key.to_owned(), text)));
         }
         family
     }

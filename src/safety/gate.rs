@@ -140,24 +140,16 @@ impl Slot<'_> {
 
     /// The published value that an action means; `None` where what it is added to is unknown.
     fn resolve(&self, action: f64) -> Option<f64> {
-        match self.dim.rule {
-            Rule::Absolute(line) => Some(line.at(action)),
-            Rule::Gripper { rule, open, closed } => {
-                let opening = rule.opening(action);
-                Some(open * opening + closed * (1.0 - opening))
+        let Rule::Delta { gain, reference } = self.dim.rule else { return self.dim.rule.absolute(action) };
+        let base = match reference {
+            Reference::ChunkStart => self.at_rest(self.basis.at_observation),
+            // Later rows build on the row before: where the robot will be then is not measured yet.
+            Reference::Measured => self.before.or_else(|| self.at_rest(self.basis.measured)),
+            Reference::LastCommand => {
+                self.before.or_else(|| self.commanded()).or_else(|| self.at_rest(self.basis.measured))
             }
-            Rule::Delta { gain, reference } => {
-                let base = match reference {
-                    Reference::ChunkStart => self.at_rest(self.basis.at_observation),
-                    // Later rows build on the row before: where the robot will be then is not measured yet.
-                    Reference::Measured => self.before.or_else(|| self.at_rest(self.basis.measured)),
-                    Reference::LastCommand => {
-                        self.before.or_else(|| self.commanded()).or_else(|| self.at_rest(self.basis.measured))
-                    }
-                };
-                base.map(|base| base + gain * action)
-            }
-        }
+        };
+        base.map(|base| base + gain * action)
     }
 
     /// What this value must not be far from: the row before, the command that is still running, or where the robot
