@@ -89,4 +89,12 @@ mod tests {
             assert!(ros2msg(TypeName { package, name }).is_some(), "{package}/{name}");
         }
     }
+
+    #[test]
+    fn our_own_message_is_the_one_of_the_package_that_ships() {
+        let shipped = include_str!("../../launch/vla_msgs/msg/ActionChunk.msg");
+        let fields = shipped.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        let fields: Vec<_> = fields.filter(|field| !field.is_empty()).collect();
+        assert_eq!(text_of("vla_msgs/ActionChunk").unwrap().lines().collect::<Vec<_>>(), fields);
+    }
 }

@@ -104,15 +104,17 @@ fn recorded_messages_decode_to_what_python_reads() {
 
 #[test]
 fn messages_come_in_log_order_across_overlapping_chunks_and_files() {
-    let small_chunks = || WriteOptions::new().chunk_size(Some(1));
-    let folder = tempfile::tempdir().unwrap();
-    let one = mcap_bytes(small_chunks(), &[(30, text("c")), (10, text("a")), (50, text("e"))]);
-    let two = mcap_bytes(small_chunks(), &[(20, text("b")), (40, text("d")), (40, text("d2"))]);
-    std::fs::write(folder.path().join("x_1.mcap"), one).unwrap();
-    std::fs::write(folder.path().join("x_2.mcap"), two).unwrap();
-    let said: Vec<_> = read_all(folder.path()).into_iter().map(|(at, _, said)| (at, said)).collect();
-    let want = [(10, "a"), (20, "b"), (30, "c"), (40, "d"), (40, "d2"), (50, "e")];
-    assert_eq!(said, want.map(|(at, said)| (at, said.to_owned())));
+    for chunk_bytes in [1, 1_000_000] {
+        let options = || WriteOptions::new().chunk_size(Some(chunk_bytes));
+        let folder = tempfile::tempdir().unwrap();
+        let one = mcap_bytes(options(), &[(30, text("c")), (10, text("a")), (50, text("e"))]);
+        let two = mcap_bytes(options(), &[(20, text("b")), (40, text("d")), (40, text("d2"))]);
+        std::fs::write(folder.path().join("x_1.mcap"), one).unwrap();
+        std::fs::write(folder.path().join("x_2.mcap"), two).unwrap();
+        let said: Vec<_> = read_all(folder.path()).into_iter().map(|(at, _, said)| (at, said)).collect();
+        let want = [(10, "a"), (20, "b"), (30, "c"), (40, "d"), (40, "d2"), (50, "e")];
+        assert_eq!(said, want.map(|(at, said)| (at, said.to_owned())), "chunks of {chunk_bytes} bytes");
+    }
 }
 
 #[test]
@@ -151,10 +153,12 @@ fn a_file_that_says_nothing_at_its_end_is_counted() {
 #[test]
 fn statistics_that_do_not_add_up_are_not_believed() {
     let bytes = mcap_bytes(WriteOptions::new().use_chunks(false), &[(5, text("x")), (6, text("y")), (7, text("z"))]);
-    // Statistics: opcode 0x0b, length, then the number of messages.
+    // Statistics: opcode 0x0b, length, number of messages; the first channel's count stands 48 bytes into its fields.
     let at = (0..bytes.len() - 17).rev().find(|&i| bytes[i] == 0x0b && bytes[i + 9..i + 17] == 3_u64.to_le_bytes());
+    let count = at.unwrap() + 9 + 48;
+    assert_eq!(bytes[count..count + 8], 2_u64.to_le_bytes());
     let mut changed = bytes.clone();
-    changed[at.unwrap() + 9] = 4;
+    changed[count] = 9;
     let (_folder, path) = in_file(&changed);
     assert_eq!(BagReader::open(&path).unwrap().topic("/a").unwrap().count, 2);
 }
@@ -205,13 +209,21 @@ fn files_that_are_no_mcap_are_told_from_those_that_were_cut_off() {
     );
     assert_eq!(open_error(b""), "not an MCAP file: the first bytes are []: /run.mcap");
     let whole = std::fs::read(recorded("arm6_raw/arm6_raw.mcap")).unwrap();
-    let cut = open_error(&whole[..20_000]);
-    assert!(cut.starts_with("MCAP file is truncated: record at byte "), "{cut}");
-    assert!(cut.contains(" bytes are left") || cut.ends_with(" are left: /run.mcap"), "{cut}");
     assert_eq!(
         open_error(&whole[..whole.len() - 4]),
         format!("MCAP file is truncated: its closing bytes are missing after byte {}: /run.mcap", whole.len() - 8)
     );
+}
+
+#[test]
+fn a_record_that_lacks_two_bytes_is_told_by_its_place() {
+    let bytes = mcap_bytes(WriteOptions::new().use_chunks(false), &[(5, text("x"))]);
+    let found = (8..bytes.len()).find(|&at| bytes[at] == 0x05 && bytes[at + 15..at + 23] == 5_u64.to_le_bytes());
+    // Channel, sequence and two times: 22 bytes; then the text in CDR.
+    let (at, length) = (found.unwrap(), 22 + text("x").len());
+    let want =
+        format!("MCAP file is truncated: record at byte {at} wants {length} bytes, {} are left: /run.mcap", length - 2);
+    assert_eq!(open_error(&bytes[..at + 9 + length - 2]), want);
 }
 
 #[test]
@@ -225,6 +237,30 @@ fn an_unknown_chunk_compression_is_named() {
     let error = bag.messages().next().unwrap().err().unwrap().to_string();
     let want = "is compressed with `br7`, supported are none, zstd and lz4: ";
     assert!(error.starts_with("MCAP chunk at byte ") && error.contains(want), "{error}");
+}
+
+#[test]
+fn a_chunk_that_claims_more_than_any_recorder_writes_is_not_unpacked() {
+    let mut bytes = mcap_bytes(WriteOptions::new(), &[(5, text("x"))]);
+    // Behind the chunk's opcode and length and its two times.
+    let chunk = (8..bytes.len()).find(|&at| bytes[at] == 0x06 && bytes[at + 9..at + 17] == 5_u64.to_le_bytes());
+    let size = chunk.unwrap() + 9 + 16;
+    bytes[size..size + 8].copy_from_slice(&(1_u64 << 31).to_le_bytes());
+    let (_folder, path) = in_file(&bytes);
+    let bag = BagReader::open(&path).unwrap();
+    let error = bag.messages().next().unwrap().err().unwrap().to_string();
+    assert!(error.contains(": chunk claims 2147483648 bytes, the limit is 1073741824: "), "{error}");
+}
+
+#[test]
+fn a_message_of_a_channel_that_nobody_defined_is_an_error() {
+    let mut bytes = mcap_bytes(WriteOptions::new().use_chunks(false), &[(5, text("x"))]);
+    let message = (8..bytes.len()).find(|&at| bytes[at] == 0x05 && bytes[at + 15..at + 23] == 5_u64.to_le_bytes());
+    bytes[message.unwrap() + 9] = 77;
+    let (_folder, path) = in_file(&bytes);
+    let bag = BagReader::open(&path).unwrap();
+    let error = bag.messages().next().unwrap().err().unwrap().to_string();
+    assert!(error.contains(": message of unknown channel 77: "), "{error}");
 }
 
 #[test]

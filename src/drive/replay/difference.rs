@@ -4,7 +4,7 @@ use vla_bundle::Unit;
 
 use super::Step;
 use super::recorded::Recorded;
-use crate::deploy::{Deployment, Rule};
+use crate::deploy::Deployment;
 use crate::profile::OutputKind;
 
 /// Absolute differences of one dimension.
@@ -50,21 +50,12 @@ pub(super) fn from_commands(deployment: &Deployment, steps: &[Step], recorded: &
         for step in steps {
             for (index, row) in step.decision.chunk.rows().take(deployment.n_action_steps()).enumerate() {
                 let due = step.decision.stamp + deployment.action_dt().times(index as i64);
-                pairs.extend(published(dim.rule, row[dim.action]).zip(recorded.command(joint, due)));
+                pairs.extend(dim.rule.absolute(row[dim.action]).zip(recorded.command(joint, due)));
             }
         }
         deviation(joint, dim.unit, &pairs)
     })
     .collect()
-}
-
-/// What an absolute action means for the robot.
-fn published(rule: Rule, action: f64) -> Option<f64> {
-    match rule {
-        Rule::Absolute(line) => Some(line.at(action)),
-        Rule::Gripper { rule, open, closed } => Some(closed + rule.opening(action) * (open - closed)),
-        Rule::Delta { .. } => None,
-    }
 }
 
 fn deviation(name: &str, unit: Unit, pairs: &[(f64, f64)]) -> Option<Deviation> {

@@ -224,6 +224,24 @@ total                              3     2.000     3.000     3.000     3.000
 }
 
 #[test]
+fn recorded_chunks_are_compared_by_action_name() {
+    let recorded = ActionChunk {
+        header: Header::new(at(200.0), ""),
+        names: ["other", "elbow"].map(str::to_owned).to_vec(),
+        chunk_size: 2,
+        actions: vec![9.0, 0.25, 9.0, 0.25],
+        ..ActionChunk::default()
+    };
+    let made = three_observations().also(|bag| bag.write("/vla_node/action_chunk", at(210.0), &recorded).unwrap());
+    let run = made.run(&live_arm(), &mut Scripted::default()).unwrap();
+    let text = report(&live_arm(), &run);
+    // 0.15 and 0.2 against 0.25, of one observation of three.
+    let want = "difference to recorded chunks          values         mean          max\n\
+                elbow [rad]                                 2     0.075000     0.100000\n";
+    assert!(text.contains(want), "{text}");
+}
+
+#[test]
 fn a_failed_inference_is_counted_and_the_next_frame_gets_a_new_one() {
     let mut answer = Scripted { fails: true, ..Scripted::default() };
     let run = three_observations().run(&live_arm(), &mut answer).unwrap();
