@@ -1,5 +1,7 @@
 //! The layer table of ARCHITECTURE.md and its invariants, held against the source text.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
