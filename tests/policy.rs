@@ -131,6 +131,19 @@ fn a_graph_that_is_not_what_the_manifest_says_is_refused() {
 }
 
 #[test]
+fn a_tensor_that_a_graph_makes_is_held_to_the_manifest_too() {
+    let dir = changed(|manifest| {
+        manifest["dims"]["words"] = serde_json::json!({"min": 1, "opt": 2, "max": 2});
+        manifest["graphs"]["text"]["outputs"][0]["dims"][1] = "words".into();
+        manifest["graphs"]["body"]["inputs"][2]["dims"][1] = "words".into();
+    });
+    assert_eq!(
+        load(dir.path()).unwrap().run(inputs(&[1, 2, 3]), &mut ()).unwrap_err().to_string(),
+        "graph `text` output `word`: got [1, 3, 1], the manifest wants [1, words, 1] with words from 1 to 2"
+    );
+}
+
+#[test]
 fn a_file_that_is_no_graph_is_named() {
     let dir = changed(|manifest| manifest["files"]["text.onnx"]["bytes"] = 3.into());
     std::fs::write(dir.path().join("text.onnx"), "abc").unwrap();

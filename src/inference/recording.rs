@@ -122,3 +122,24 @@ fn bytes(tensor: &Tensor) -> Vec<u8> {
 fn doubles(shape: Vec<usize>, values: &[f64]) -> Entry {
     Entry { dtype: FileDtype::F64, shape, data: values.iter().flat_map(|value| value.to_le_bytes()).collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recording(values: [f32; 2], mask: [bool; 1]) -> Recording {
+        let mut recording = Recording::default();
+        recording.tensor("hidden", &Tensor::new(vec![1, 2], TensorData::F32(values.to_vec())));
+        recording.tensor("kept", &Tensor::new(vec![1], TensorData::Bool(mask.to_vec())));
+        recording
+    }
+
+    #[test]
+    fn the_first_tensor_that_differs_in_any_bit_is_named() {
+        let first = recording([0.5, 0.0], [true]);
+        assert_eq!(first.difference(&first.clone()), None);
+        assert_eq!(first.difference(&recording([0.5, -0.0], [false])), Some("hidden"));
+        assert_eq!(first.difference(&recording([0.5, 0.0], [false])), Some("kept"));
+        assert_eq!(first.difference(&Recording::default()), Some("hidden"));
+    }
+}

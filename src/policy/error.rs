@@ -164,11 +164,12 @@ pub enum LibraryError {
     },
 }
 
-/// ONNX Runtime's words, without its source position and error code in front.
+/// ONNX Runtime's words, without source positions and error codes around them.
 pub(super) fn reason(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
-    let plain = text.split_once("[ONNXRuntimeError] : ").and_then(|(_, coded)| coded.splitn(3, " : ").nth(2));
-    plain.map(str::to_owned).unwrap_or(text)
+    let coded = text.split_once("[ONNXRuntimeError] : ").and_then(|(_, coded)| coded.splitn(3, " : ").nth(2));
+    let plain = coded.unwrap_or(&text);
+    plain.split_once(" ; GPU=").map_or(plain, |(before, _)| before).to_owned()
 }
 
 fn list(paths: &[PathBuf]) -> String {
@@ -187,6 +188,7 @@ mod tests {
             reason(&text),
             "Failed to load library /lib/libonnxruntime_providers_cuda.so with error: libcuda.so.1: cannot open : no file"
         );
+        assert_eq!(reason(&"CUDA failure 35: driver too old ; GPU=-1 ; file=x.cc"), "CUDA failure 35: driver too old");
         assert_eq!(reason(&"Exiting due to terminate flag"), "Exiting due to terminate flag");
     }
 }
