@@ -6,4 +6,5 @@ pub mod clock;
 pub mod replay;
 pub mod ros;
 pub mod ros_args;
+pub mod stages;
 pub mod synthetic;

@@ -9,7 +9,8 @@ use serde_json::json;
 use vla_bundle::{Bundle, Integrity};
 
 use super::runtime::RuntimeArguments;
-use crate::drive::bench::{Costs, StageCost, bench};
+use crate::drive::bench::{Costs, bench};
+use crate::drive::stages::StageCost;
 use crate::drive::synthetic::synthetic_observation;
 use crate::inference::Inference;
 use crate::policy::{Placement, runtime_info};

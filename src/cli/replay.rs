@@ -8,8 +8,9 @@ use vla_bundle::{Bundle, Integrity};
 
 use crate::bag::BagReader;
 use crate::deploy::{Deployment, RunParameters};
-use crate::drive::replay::{Answer, Answered, Changes, StageTimes, action_chunks, chunks, record, replay, report};
+use crate::drive::replay::{Answer, Answered, Changes, action_chunks, chunks, record, replay, report};
 use crate::drive::ros_args::RosArgs;
+use crate::drive::stages::StageTimer;
 use crate::inference::Inference;
 use crate::msg::ActionChunk;
 use crate::policy::{PolicyOptions, Provider, Spinning};
@@ -101,8 +102,8 @@ struct Watched(Inference);
 
 impl Answer for Watched {
     fn answer(&mut self, observation: &Observation) -> Result<Answered, String> {
-        let mut times = StageTimes::default();
-        let outcome = self.0.infer(observation, &mut times).map_err(|error| error.to_string())?;
-        Ok(Answered { chunk: outcome.chunk, kept_tokens: outcome.kept_tokens, stages: times.into_stages() })
+        let mut timer = StageTimer::default();
+        let outcome = self.0.infer(observation, &mut timer).map_err(|error| error.to_string())?;
+        Ok(Answered { chunk: outcome.chunk, kept_tokens: outcome.kept_tokens, stages: timer.into_lengths() })
     }
 }

@@ -16,13 +16,12 @@ mod tests;
 use crate::bag::{BagError, BagReader};
 use crate::deploy::Deployment;
 use crate::engine::{Decision, Effect, Engine, Event, Report, RequestId};
-use crate::policy::Observer;
 use crate::profile::OutputKind;
 use crate::time::{Span, Stamp};
 use crate::types::{Chunk, Inferred, Observation, Robot};
 
-use super::clock::Stopwatch;
 use super::ros_args::{NameError, RosArgs};
+use super::stages::StageLengths;
 
 pub use expect::{Changes, chunks};
 pub use record::{action_chunks, record};
@@ -46,7 +45,7 @@ pub struct Answered {
     /// Picture tokens that survived pruning; 0 where the policy does not prune.
     pub kept_tokens: u32,
     /// What each stage took on this machine, in the order in which they ran.
-    pub stages: Vec<(String, Span)>,
+    pub stages: StageLengths,
 }
 
 /// Everything that a replay came to.
@@ -68,7 +67,7 @@ pub struct Step {
     /// What was decided.
     pub decision: Decision,
     /// What each stage took on this machine.
-    pub stages: Vec<(String, Span)>,
+    pub stages: StageLengths,
 }
 
 /// Why a bag cannot be replayed.
@@ -135,7 +134,7 @@ struct Running {
     request: RequestId,
     until: Stamp,
     result: Result<Inferred, String>,
-    stages: Vec<(String, Span)>,
+    stages: StageLengths,
 }
 
 struct Player<'a> {
@@ -162,7 +161,7 @@ impl Player<'_> {
     }
 
     /// Lets the engine take one event; `stages` belong to the decision that it may lead to.
-    fn apply(&mut self, now: Stamp, event: Event, mut stages: Vec<(String, Span)>) {
+    fn apply(&mut self, now: Stamp, event: Event, mut stages: StageLengths) {
         let mut effects = Vec::new();
         self.engine.handle(now, event, &mut effects);
         for effect in effects {
@@ -196,30 +195,5 @@ impl ReplayError {
         let has: Vec<_> = bag.topics().map(|topic| format!("`{}` ({})", topic.name, topic.type_name)).collect();
         let has = if has.is_empty() { "no topic".to_owned() } else { has.join(", ") };
         Self::Topics { missing: missing.join(", "), has }
-    }
-}
-
-/// Lengths of the stages of one inference.
-#[derive(Default)]
-pub struct StageTimes {
-    done: Vec<(String, Span)>,
-    running: Option<(String, Stopwatch)>,
-}
-
-impl StageTimes {
-    /// Stages in the order in which they ran.
-    pub fn into_stages(self) -> Vec<(String, Span)> {
-        self.done
-    }
-}
-
-impl Observer for StageTimes {
-    fn stage(&mut self, name: &str) {
-        self.end();
-        self.running = Some((name.to_owned(), Stopwatch::start()));
-    }
-
-    fn end(&mut self) {
-        self.done.extend(self.running.take().map(|(name, watch)| (name, watch.elapsed())));
     }
 }

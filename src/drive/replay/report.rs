@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::difference::{Deviation, from_chunks, from_commands};
 use super::{Run, Step};
 use crate::deploy::Deployment;
-use crate::drive::bench::StageCost;
+use crate::drive::stages::StageCost;
 use crate::engine::Verdict;
 use crate::time::{Span, Stamp};
 
@@ -71,29 +71,19 @@ fn deviations(title: &str, deviations: &[Deviation]) -> String {
 }
 
 fn stages(steps: &[Step]) -> String {
-    let mut stages: Vec<(&str, Vec<Span>)> = Vec::new();
-    let mut totals = Vec::new();
-    for step in steps {
-        totals.push(step.stages.iter().fold(Span::ZERO, |sum, (_, length)| sum + *length));
-        for (name, length) in &step.stages {
-            match stages.iter_mut().find(|(known, _)| known == name) {
-                Some((_, lengths)) => lengths.push(*length),
-                None => stages.push((name, vec![*length])),
-            }
-        }
-    }
-    if stages.is_empty() {
+    let mut costs = StageCost::of_inferences(steps.iter().map(|step| &step.stages));
+    if costs.is_empty() {
         return String::new();
     }
-    stages.push(("total", totals));
+    let total = |step: &Step| step.stages.iter().fold(Span::ZERO, |sum, (_, length)| sum + *length);
+    costs.push(StageCost::new("total", steps.iter().map(total).collect()));
     let mut text = format!("\n{:<28} {:>7}", "stage, ms on this machine", "runs");
     for (word, _) in SHARES {
         let _ = write!(text, " {word:>9}");
     }
     text.push('\n');
-    for (name, lengths) in stages {
-        let cost = StageCost::new(name, lengths);
-        let _ = write!(text, "{name:<28} {:>7}", cost.runs());
+    for cost in costs {
+        let _ = write!(text, "{:<28} {:>7}", cost.name, cost.runs());
         for (_, share) in SHARES {
             let _ = write!(text, " {:>9.3}", cost.quantile(share).millis());
         }
