@@ -4,6 +4,7 @@ mod bench;
 mod export;
 mod infer;
 mod inspect;
+mod node;
 mod replay;
 mod runtime;
 
@@ -27,6 +28,7 @@ struct Arguments {
 enum Command {
     Export(export::Export),
     Infer(infer::Infer),
+    Node(node::Node),
     Bench(bench::Bench),
     Inspect(inspect::Inspect),
     Replay(replay::Replay),
@@ -35,10 +37,11 @@ enum Command {
 /// Runs `vla` on the process's arguments.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log_to_stderr();
+    log_to_stderr(arguments.command.log_filter());
     let done = match arguments.command {
         Command::Export(command) => command.run(),
         Command::Infer(command) => command.run(),
+        Command::Node(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Replay(command) => command.run(),
@@ -53,9 +56,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What is chatty by nature is quiet unless RUST_LOG asks for it.
-fn log_to_stderr() {
-    let usual = || EnvFilter::new(format!("info,ort=warn,{LOG_FILTER}"));
+impl Command {
+    /// Levels that the command line asks for, as a filter.
+    fn log_filter(&self) -> Option<String> {
+        if let Command::Node(command) = self { command.log_filter() } else { None }
+    }
+}
+
+/// What is chatty by nature is quiet unless RUST_LOG asks for it; `more` stands behind the usual filter.
+fn log_to_stderr(more: Option<String>) {
+    let more = more.unwrap_or_default();
+    let usual = || EnvFilter::new(format!("info,ort=warn,{LOG_FILTER},{more}"));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -87,10 +87,16 @@ pub trait Publish<M>: Send {
     fn publish(&self, message: M) -> Result<(), PublishError>;
 }
 
+/// A node whose messages flow until it is dropped.
+pub trait Session {
+    /// Whether they still flow; false after a panic on the middleware's thread.
+    fn is_alive(&self) -> bool;
+}
+
 /// A node in the making: endpoints are made first, then messages flow from `start` until the session is dropped.
 pub trait Transport {
     /// Messages flow while it lives.
-    type Session;
+    type Session: Session;
 
     /// `sensor_msgs/Image`, best effort, the newest only.
     fn subscribe_image(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError>;

@@ -17,7 +17,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use smol::LocalExecutor;
 use smol::stream::{Stream, StreamExt};
 
-use super::{DdsSettings, InputError, Network, Publish, PublishError, Sink, Stamped, Transport, TransportError};
+use super::{
+    DdsSettings, InputError, Network, Publish, PublishError, Session, Sink, Stamped, Transport, TransportError,
+};
 use crate::msg::{CompressedImage, FrameError, Image, JointState, Message, StringMessage, TypeName};
 use crate::types::{Frame, JointSample};
 
@@ -200,9 +202,8 @@ impl Transport for Dds {
     }
 }
 
-impl DdsSession {
-    /// Whether messages still flow; false after a panic in a sink or in the middleware.
-    pub fn is_alive(&self) -> bool {
+impl Session for DdsSession {
+    fn is_alive(&self) -> bool {
         self.thread.handle.as_ref().is_some_and(|handle| !handle.is_finished())
     }
 }

@@ -1,0 +1,74 @@
+//! `vla node`: the live node, configured by ROS arguments alone.
+
+use std::num::NonZeroUsize;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use vla_bundle::{Bundle, Integrity};
+
+use crate::deploy::{Deployment, RunParameters};
+use crate::drive::node::{self, DEFAULT_NAME, Timed};
+use crate::drive::ros::{Dds, DdsSettings};
+use crate::drive::ros_args::{LogLevel, RosArgs};
+use crate::drive::signals;
+use crate::inference::Inference;
+use crate::policy::{PolicyOptions, Provider, Spinning};
+use crate::profile::Profile;
+
+/// Runs a policy as a ROS 2 node.
+#[derive(Args)]
+pub struct Node {
+    /// ROS arguments: --ros-args [-r from:=to] [-p name:=value] [--params-file FILE] [--log-level LEVEL] ...
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "--ros-args ...")]
+    arguments: Vec<String>,
+}
+
+impl Node {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<()> {
+        let stop = signals::stop_requests().context("cannot wait for signals")?;
+        let names = RosArgs::parse(self.arguments, DEFAULT_NAME)?;
+        if let Some(argument) = names.rest().first() {
+            bail!("unknown argument `{argument}`; the node takes its arguments behind --ros-args");
+        }
+        let settings = DdsSettings::from_env(|name| std::env::var(name).ok())?;
+        let parameters = RunParameters::parse(names.parameters())?;
+        if parameters.use_sim_time() {
+            bail!("parameter `use_sim_time` is true; the live node runs on the system's clock");
+        }
+        let bundle = parameters.bundle().context("parameter `bundle` is missing: the folder of the policy's bundle")?;
+        let profile = parameters.profile().context("parameter `profile` is missing: the robot profile's file")?;
+        let bundle = Bundle::load(bundle, Integrity::Digests)?;
+        let profile = Profile::load(profile)?;
+        let options = policy_options(&parameters)?;
+        let deployment = Deployment::check(&bundle, &profile, parameters)?;
+        let inference = Inference::load(&bundle, &options)?;
+        tracing::info!(digest = bundle.digest(), provider = options.provider.name(), "bundle loaded");
+        let transport = Dds::join(settings, names.namespace(), names.node_name())?;
+        tracing::info!(node = names.fully_qualified_name(), domain = settings.domain, network = ?settings.network, "joined");
+        node::run(&deployment, Timed(inference), &names, transport, &stop)?;
+        Ok(())
+    }
+
+    /// What `--log-level` asks for, as a filter of our own log; `None` where it is silent.
+    pub fn log_filter(&self) -> Option<String> {
+        let names = RosArgs::parse(self.arguments.iter().cloned(), DEFAULT_NAME).ok()?;
+        let ours = |logger: &Option<String>| logger.as_deref().is_none_or(|logger| logger == names.node_name());
+        let rule = names.log_levels().iter().rfind(|rule| ours(&rule.logger))?;
+        let level = match rule.level {
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Warn => "warn",
+            LogLevel::Error | LogLevel::Fatal => "error",
+        };
+        Some(format!("vla_runtime={level}"))
+    }
+}
+
+fn policy_options(parameters: &RunParameters) -> anyhow::Result<PolicyOptions> {
+    Ok(PolicyOptions {
+        provider: Provider::from_text(parameters.provider(), parameters.provider_options())?,
+        intra_op_threads: parameters.intra_op_threads().and_then(NonZeroUsize::new),
+        spinning: Spinning::Off,
+    })
+}

@@ -1,0 +1,141 @@
+//! The live node: ROS messages in, decisions of the engine out.
+//!
+//! Threads: `ros` receives, this one owns the engine, `inference` the policy, `publish` the publishers.
+
+mod diagnostics;
+mod inbox;
+mod inference;
+mod publish;
+mod running;
+
+use std::io;
+
+use crossbeam::channel::Receiver;
+
+use crate::deploy::{Deployment, Motion};
+use crate::drive::chunk_messages::{ChunkMessages, Source};
+use crate::drive::ros::{Transport, TransportError, largest_receive_buffer};
+use crate::drive::ros_args::{NameError, RosArgs};
+use crate::profile;
+
+use diagnostics::Diagnostics;
+use inbox::Inbox;
+use inference::InferenceThread;
+use publish::{OutputPublisher, PublishThread, Publishers};
+use running::Running;
+
+pub use inference::{Infer, Timed};
+
+/// Name of the node where the command line gives none.
+pub const DEFAULT_NAME: &str = "vla_node";
+
+/// Why the node ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum NodeError {
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+    #[error("the {0} thread panicked; nothing is published any more")]
+    Died(&'static str),
+}
+
+/// Runs until `stop` says so (or is dropped).
+///
+/// # Errors
+/// See [`NodeError`]; a thread that dies ends the node, because a silent node is worse than none.
+pub fn run<T: Transport>(
+    deployment: &Deployment,
+    infer: impl Infer + 'static,
+    names: &RosArgs,
+    mut transport: T,
+    stop: &Receiver<()>,
+) -> Result<(), NodeError> {
+    let mut inbox = Inbox::new();
+    subscribe(deployment, names, &mut transport, &mut inbox)?;
+    let publishers = publishers(deployment, names, &mut transport)?;
+    let inference = InferenceThread::start(infer)?;
+    let publish = PublishThread::start(publishers, ChunkMessages::new(deployment, Source::Live))?;
+    let session = transport.start()?;
+    match deployment.motion() {
+        Motion::DryRun => tracing::info!(robot = deployment.robot(), "started; dry run, nothing will move"),
+        Motion::Live => tracing::warn!(robot = deployment.robot(), "started; commands move the robot"),
+    }
+    let diagnostics = Diagnostics::new(&names.fully_qualified_name(), inbox.streams());
+    let ended = Running::new(deployment, (inbox, diagnostics), inference, publish).until(stop, &session);
+    // First no more commands, then out of the graph, and last what may take long.
+    let (inference, publish) = ended.threads;
+    let published = publish.join();
+    drop(session);
+    let inferred = inference.join();
+    ended.result?;
+    match (published, inferred) {
+        (true, true) => Ok(()),
+        (false, _) => Err(NodeError::Died("publish")),
+        (true, false) => Err(NodeError::Died("inference")),
+    }
+}
+
+fn subscribe<T: Transport>(
+    deployment: &Deployment,
+    names: &RosArgs,
+    transport: &mut T,
+    inbox: &mut Inbox,
+) -> Result<(), NodeError> {
+    for (index, camera) in deployment.cameras().iter().enumerate() {
+        let topic = names.resolve(&camera.topic)?;
+        let sink = inbox.frames(&format!("images.{}", camera.name), index);
+        match camera.transport {
+            profile::Transport::Raw => {
+                warn_of_small_buffers();
+                transport.subscribe_image(&topic, sink)?;
+            }
+            profile::Transport::Compressed => transport.subscribe_compressed_image(&topic, sink)?,
+        }
+        tracing::info!(camera = %camera.name, topic, transport = ?camera.transport, "subscribed");
+    }
+    if let Some(joints) = deployment.joints() {
+        let topic = names.resolve(&joints.topic)?;
+        transport.subscribe_joints(&topic, inbox.joints("joint_states"))?;
+        tracing::info!(topic, joints = joints.names.len(), "subscribed");
+    }
+    let topic = names.resolve(deployment.instruction_topic())?;
+    transport.subscribe_text(&topic, inbox.instructions("instruction"))?;
+    tracing::info!(topic, until_then = deployment.task(), "subscribed to the instruction");
+    Ok(())
+}
+
+/// A raw picture of 640x480 arrives as one burst of 0.9 MB; a socket that queues less loses most of them.
+const ENOUGH_FOR_A_PICTURE: usize = 2 << 20;
+
+fn warn_of_small_buffers() {
+    if let Some(bytes) = largest_receive_buffer().filter(|bytes| *bytes < ENOUGH_FOR_A_PICTURE) {
+        tracing::warn!(
+            net_core_rmem_max = bytes,
+            "raw pictures above half of this size will be lost; remedy: sysctl -w net.core.rmem_max=16777216"
+        );
+    }
+}
+
+fn publishers<T: Transport>(
+    deployment: &Deployment,
+    names: &RosArgs,
+    transport: &mut T,
+) -> Result<Publishers, NodeError> {
+    let mut outputs = Vec::with_capacity(deployment.outputs().len());
+    for output in deployment.outputs() {
+        let topic = names.resolve(&output.topic)?;
+        outputs.push(match output.kind {
+            profile::OutputKind::JointTrajectory => OutputPublisher::Trajectory(transport.publisher(&topic)?),
+            profile::OutputKind::ControllerInput => OutputPublisher::Rows(transport.publisher(&topic)?),
+        });
+        tracing::info!(topic, kind = output.kind.word(), values = output.names.len(), "publishes");
+    }
+    let chunks = names.resolve(deployment.action_chunk_topic())?;
+    let diagnostics = names.resolve("/diagnostics")?;
+    tracing::info!(chunks, diagnostics, "publishes");
+    Ok(Publishers { chunks: transport.publisher(&chunks)?, diagnostics: transport.publisher(&diagnostics)?, outputs })
+}

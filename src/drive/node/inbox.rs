@@ -1,0 +1,179 @@
+//! What has arrived and waits for the engine: newest wins, on every stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::queue::ArrayQueue;
+
+use crate::drive::clock;
+use crate::drive::ros::{InputError, Sink, Stamped};
+use crate::time::Stamp;
+use crate::types::{Frame, JointSample, Sample, Value};
+
+/// Joint states between two rounds of the engine; a full queue forgets the oldest.
+const JOINT_STATES: usize = 64;
+/// Pictures and instructions: only the newest counts.
+const NEWEST: usize = 1;
+
+/// All streams of the node.
+pub(super) struct Inbox {
+    streams: Vec<Arc<Stream>>,
+    wake: Sender<()>,
+    woken: Receiver<()>,
+}
+
+/// One subscription.
+pub(super) struct Stream {
+    name: String,
+    samples: ArrayQueue<Sample>,
+    error: ArrayQueue<InputError>,
+    received: AtomicU64,
+    unusable: AtomicU64,
+}
+
+impl Inbox {
+    pub fn new() -> Self {
+        // One waiting signal is as good as many: the engine empties every stream when it wakes.
+        let (wake, woken) = bounded(1);
+        Self { streams: Vec::new(), wake, woken }
+    }
+
+    /// A camera's stream, and where to put its pictures; `camera` is its index in the deployment's list.
+    pub fn frames(&mut self, name: &str, camera: usize) -> Sink<Stamped<Frame>> {
+        let value = move |frame| Value::Frame { camera, frame: Arc::new(frame) };
+        self.sink(name, NEWEST, move |got: Stamped<Frame>, received| sample(got.stamp, received, value(got.value)))
+    }
+
+    /// The stream of joint states, and where to put them.
+    pub fn joints(&mut self, name: &str) -> Sink<Stamped<JointSample>> {
+        self.sink(name, JOINT_STATES, |got: Stamped<JointSample>, received| {
+            sample(got.stamp, received, Value::Joints(got.value))
+        })
+    }
+
+    /// The stream of instructions, and where to put them; they have no stamp and count from when they arrive.
+    pub fn instructions(&mut self, name: &str) -> Sink<String> {
+        self.sink(name, NEWEST, |text: String, received| sample(received, received, Value::Instruction(text.into())))
+    }
+
+    fn sink<T: 'static>(
+        &mut self,
+        name: &str,
+        capacity: usize,
+        to_sample: impl Fn(T, Stamp) -> Sample + Send + 'static,
+    ) -> Sink<T> {
+        let stream = Arc::new(Stream {
+            name: name.to_owned(),
+            samples: ArrayQueue::new(capacity),
+            error: ArrayQueue::new(1),
+            received: AtomicU64::new(0),
+            unusable: AtomicU64::new(0),
+        });
+        self.streams.push(Arc::clone(&stream));
+        let wake = self.wake.clone();
+        let mut last_error = None;
+        Box::new(move |message| match message {
+            Ok(message) => {
+                stream.received.fetch_add(1, Ordering::Relaxed);
+                stream.samples.force_push(to_sample(message, clock::now()));
+                // Full means that the engine is about to look anyway.
+                let _ = wake.try_send(());
+            }
+            Err(error) => {
+                stream.unusable.fetch_add(1, Ordering::Relaxed);
+                if last_error.as_ref() != Some(&error) {
+                    tracing::warn!(input = %stream.name, %error, "message not used");
+                    last_error = Some(error.clone());
+                }
+                stream.error.force_push(error);
+            }
+        })
+    }
+
+    /// Signals that something arrived.
+    pub fn woken(&self) -> &Receiver<()> {
+        &self.woken
+    }
+
+    /// Takes what waits, stream by stream, oldest first within each.
+    pub fn take(&self) -> impl Iterator<Item = Sample> {
+        self.streams.iter().flat_map(|stream| std::iter::from_fn(|| stream.samples.pop()))
+    }
+
+    /// The streams, for diagnostics.
+    pub fn streams(&self) -> &[Arc<Stream>] {
+        &self.streams
+    }
+}
+
+fn sample(stamp: Stamp, received: Stamp, value: Value) -> Sample {
+    Sample { stamp, received, value }
+}
+
+impl Stream {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Messages that could be read, since the start.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Messages that could not be used, since the start.
+    pub fn unusable(&self) -> u64 {
+        self.unusable.load(Ordering::Relaxed)
+    }
+
+    /// The last reason why a message could not be used, once.
+    pub fn take_error(&self) -> Option<InputError> {
+        self.error.pop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(sample: &Sample) -> &str {
+        match &sample.value {
+            Value::Instruction(text) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_newest_instruction_replaces_one_that_still_waits() {
+        let mut inbox = Inbox::new();
+        let mut sink = inbox.instructions("instruction");
+        sink(Ok("open".to_owned()));
+        sink(Ok("close".to_owned()));
+        assert!(inbox.woken().try_recv().is_ok() && inbox.woken().try_recv().is_err());
+        let waiting: Vec<Sample> = inbox.take().collect();
+        assert_eq!(waiting.iter().map(text).collect::<Vec<_>>(), ["close"]);
+        assert_eq!((inbox.streams()[0].received(), inbox.take().count()), (2, 0));
+    }
+
+    #[test]
+    fn joint_states_keep_their_order_and_their_stamps() {
+        let mut inbox = Inbox::new();
+        let mut sink = inbox.joints("joints");
+        for nanos in [5, 9] {
+            sink(Ok(Stamped { stamp: Stamp::from_nanos(nanos), value: JointSample::default() }));
+        }
+        let stamps: Vec<i64> = inbox.take().map(|sample| sample.stamp.nanos()).collect();
+        assert_eq!(stamps, [5, 9]);
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_used_is_counted_and_wakes_nobody() {
+        let mut inbox = Inbox::new();
+        let mut sink = inbox.joints("joints");
+        sink(Err(InputError::Bytes("short".to_owned())));
+        let stream = &inbox.streams()[0];
+        assert_eq!(stream.unusable(), 1);
+        assert_eq!(stream.take_error(), Some(InputError::Bytes("short".to_owned())));
+        assert!(stream.take_error().is_none() && inbox.woken().try_recv().is_err());
+    }
+}

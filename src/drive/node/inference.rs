@@ -1,0 +1,143 @@
+//! The thread that owns the policy: one observation in, one answer out.
+
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::drive::clock::Stopwatch;
+use crate::engine::RequestId;
+use crate::inference::Inference;
+use crate::types::{Inferred, Observation};
+
+/// Answers observations. The node runs it on a thread of its own.
+pub trait Infer: Send {
+    /// The actions for `observation`, or in one sentence why there are none.
+    fn infer(&mut self, observation: &Observation) -> Result<Inferred, String>;
+}
+
+/// The real thing, with the time that it takes.
+pub struct Timed(pub Inference);
+
+impl Infer for Timed {
+    fn infer(&mut self, observation: &Observation) -> Result<Inferred, String> {
+        let watch = Stopwatch::start();
+        let outcome = self.0.infer(observation, &mut ()).map_err(|error| error.to_string())?;
+        let (chunk, kept_tokens) = (outcome.chunk, outcome.kept_tokens);
+        Ok(Inferred { chunk, kept_tokens, inference_delay: watch.elapsed() })
+    }
+}
+
+/// The answer to one request.
+#[derive(Debug, PartialEq)]
+pub(super) struct Answer {
+    pub request: RequestId,
+    pub result: Result<Inferred, String>,
+}
+
+/// The running thread.
+pub(super) struct InferenceThread {
+    requests: Sender<(RequestId, Observation)>,
+    answers: Receiver<Answer>,
+    handle: JoinHandle<()>,
+}
+
+/// The thread is gone, or was asked twice at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotAsked;
+
+impl InferenceThread {
+    pub fn start(mut infer: impl Infer + 'static) -> io::Result<Self> {
+        // The engine asks when the model is idle: a full channel is a bug of ours, and an answer always has room.
+        let (requests, asked) = bounded::<(RequestId, Observation)>(1);
+        let (answer, answers) = bounded(1);
+        let run = move || {
+            for (request, observation) in asked {
+                let result = infer.infer(&observation);
+                if answer.send(Answer { request, result }).is_err() {
+                    return;
+                }
+            }
+        };
+        let handle = Builder::new().name("inference".to_owned()).spawn(run)?;
+        Ok(Self { requests, answers, handle })
+    }
+
+    /// Asks for actions without waiting for them.
+    pub fn ask(&self, request: RequestId, observation: Observation) -> Result<(), NotAsked> {
+        self.requests.try_send((request, observation)).map_err(|error| match error {
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => NotAsked,
+        })
+    }
+
+    /// The answers; disconnected once the thread has panicked.
+    pub fn answers(&self) -> &Receiver<Answer> {
+        &self.answers
+    }
+
+    /// Waits for the last inference to end; false where the thread panicked.
+    pub fn join(self) -> bool {
+        drop((self.requests, self.answers));
+        self.handle.join().is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::time::{Span, Stamp};
+    use crate::types::Chunk;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    struct Echo;
+
+    impl Infer for Echo {
+        fn infer(&mut self, observation: &Observation) -> Result<Inferred, String> {
+            match &*observation.task {
+                "panic" => panic!("as asked"),
+                "fail" => Err("as asked".to_owned()),
+                _ => Ok(Inferred {
+                    chunk: Chunk::new(observation.state.clone().unwrap(), 2).unwrap(),
+                    kept_tokens: 3,
+                    inference_delay: Span::from_nanos(7),
+                }),
+            }
+        }
+    }
+
+    fn observation(task: &str) -> Observation {
+        let stamp = Stamp::from_nanos(5);
+        Observation {
+            stamp,
+            frame_id: String::new(),
+            frames: vec![],
+            state: Some(vec![1.5, -2.0]),
+            task: Arc::from(task),
+        }
+    }
+
+    #[test]
+    fn each_observation_gets_its_answer() {
+        let thread = InferenceThread::start(Echo).unwrap();
+        thread.ask(RequestId(4), observation("go")).unwrap();
+        let answer = thread.answers().recv_timeout(PATIENCE).unwrap();
+        let inferred = answer.result.unwrap();
+        assert_eq!((answer.request, inferred.chunk.values()), (RequestId(4), &[1.5, -2.0][..]));
+        thread.ask(RequestId(5), observation("fail")).unwrap();
+        assert_eq!(thread.answers().recv_timeout(PATIENCE).unwrap().result, Err("as asked".to_owned()));
+        assert!(thread.join());
+    }
+
+    #[test]
+    fn a_panic_closes_the_answers() {
+        let thread = InferenceThread::start(Echo).unwrap();
+        thread.ask(RequestId(0), observation("panic")).unwrap();
+        assert!(thread.answers().recv_timeout(PATIENCE).is_err());
+        assert_eq!(thread.ask(RequestId(1), observation("go")), Err(NotAsked));
+        assert!(!thread.join());
+    }
+}

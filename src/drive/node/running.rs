@@ -1,0 +1,135 @@
+//! The thread that owns the engine: events in, effects out, until it is told to stop.
+
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, tick};
+use crossbeam::select;
+
+use super::NodeError;
+use super::diagnostics::{Diagnostics, Facts};
+use super::inbox::Inbox;
+use super::inference::{Answer, InferenceThread};
+use super::publish::{Outgoing, PublishThread};
+use crate::deploy::Deployment;
+use crate::drive::clock;
+use crate::drive::ros::Session;
+use crate::engine::{Decision, Effect, Engine, Event, Report, Verdict};
+use crate::time::Span;
+
+/// How long a frame may wait that came before its inference was due.
+const TICK: Duration = Duration::from_millis(5);
+/// Between two diagnostics.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// The engine and everything it talks to.
+pub(super) struct Running {
+    engine: Engine,
+    inbox: Inbox,
+    inference: InferenceThread,
+    publish: PublishThread,
+    diagnostics: Diagnostics,
+    facts: Facts,
+    effects: Vec<Effect>,
+}
+
+/// How it went, and the threads that are left.
+pub(super) struct Ended {
+    pub result: Result<(), NodeError>,
+    pub threads: (InferenceThread, PublishThread),
+}
+
+impl Running {
+    pub fn new(
+        deployment: &Deployment,
+        (inbox, diagnostics): (Inbox, Diagnostics),
+        inference: InferenceThread,
+        publish: PublishThread,
+    ) -> Self {
+        let (engine, facts, effects) = (Engine::new(deployment), Facts::default(), Vec::new());
+        Self { engine, inbox, inference, publish, diagnostics, facts, effects }
+    }
+
+    /// Runs until `stop` says so, or a thread has died.
+    pub fn until(mut self, stop: &Receiver<()>, session: &impl Session) -> Ended {
+        let result = self.run(stop, session);
+        Ended { result, threads: (self.inference, self.publish) }
+    }
+
+    fn run(&mut self, stop: &Receiver<()>, session: &impl Session) -> Result<(), NodeError> {
+        let (ticks, reports) = (tick(TICK), tick(REPORT));
+        loop {
+            select! {
+                recv(stop) -> _ => return Ok(()),
+                recv(self.inbox.woken()) -> _ => {
+                    for sample in self.inbox.take() {
+                        self.engine.handle(clock::now(), Event::Sample(sample), &mut self.effects);
+                    }
+                }
+                recv(self.inference.answers()) -> answer => {
+                    let Ok(Answer { request, result }) = answer else { return Err(NodeError::Died("inference")) };
+                    if let Ok(inferred) = &result {
+                        self.facts.last_inference = inferred.inference_delay;
+                        self.facts.slowest_inference = self.facts.slowest_inference.max(inferred.inference_delay);
+                    }
+                    self.engine.handle(clock::now(), Event::Inferred { request, result }, &mut self.effects);
+                }
+                recv(ticks) -> _ => self.engine.handle(clock::now(), Event::Tick, &mut self.effects),
+                recv(reports) -> _ => self.report(session)?,
+            }
+            self.apply()?;
+        }
+    }
+
+    fn apply(&mut self) -> Result<(), NodeError> {
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Infer { request, observation } => {
+                    if self.inference.ask(request, observation).is_err() {
+                        return Err(NodeError::Died("inference"));
+                    }
+                }
+                Effect::Decided(decision) => {
+                    note(&decision, &mut self.facts);
+                    if !self.publish.send(Outgoing::Decision(Box::new(decision))) {
+                        return Err(NodeError::Died("publish"));
+                    }
+                }
+                Effect::Report(report) => tell(&report, &mut self.facts),
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, session: &impl Session) -> Result<(), NodeError> {
+        if !session.is_alive() {
+            return Err(NodeError::Died("ros"));
+        }
+        let now = clock::now();
+        self.facts.unsent = self.publish.unsent();
+        let array = self.diagnostics.report(&self.engine.health(now), &self.facts, now);
+        self.facts.slowest_inference = Span::ZERO;
+        if self.publish.send(Outgoing::Diagnostics(array)) { Ok(()) } else { Err(NodeError::Died("publish")) }
+    }
+}
+
+fn note(decision: &Decision, facts: &mut Facts) {
+    tracing::debug!(chunk = decision.chunk_id.0, verdict = %decision.verdict, delay = %decision.inference_delay, "decided");
+    if let Verdict::Rejected(rejection) = &decision.verdict {
+        let reason = rejection.to_string();
+        if facts.rejection != reason {
+            tracing::warn!(chunk = decision.chunk_id.0, reason, "rejected");
+            facts.rejection = reason;
+        }
+    }
+}
+
+fn tell(report: &Report, facts: &mut Facts) {
+    match report {
+        Report::InferenceFailed { reason, .. } => {
+            tracing::error!("{report}");
+            facts.failure.clone_from(reason);
+        }
+        Report::NotReady(_) => tracing::info!("{report}"),
+        Report::Dropped(_) | Report::Outdated { .. } => tracing::debug!("{report}"),
+    }
+}
