@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 
 use peer::{PATIENCE, Robot, domain};
 use serde_json::json;
-use vla_runtime::drive::ros::{Dds, DdsSettings, Network, Transport};
+use vla_runtime::drive::ros::{Dds, DdsSettings, Network, Session as _, Transport as _};
 use vla_runtime::msg::{ActionChunk, Duration, Header};
 use vla_runtime::time::Stamp;
 use vla_runtime::types::Encoding;

@@ -1,10 +1,12 @@
 //! The scripted robot of `tests/ros2_peer/robot.py`: CycloneDDS, loopback only, a domain per test process.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -20,6 +22,7 @@ pub fn domain() -> u16 {
 pub struct Robot {
     child: Child,
     heard: Receiver<Value>,
+    counts: RefCell<BTreeMap<String, usize>>,
     _script: tempfile::NamedTempFile,
 }
 
@@ -47,22 +50,34 @@ impl Robot {
                 }
             }
         });
-        let robot = Self { child, heard, _script: file };
+        let robot = Self { child, heard, counts: RefCell::default(), _script: file };
         robot.hear("ready", |_| true);
         robot
     }
 
     /// The next message on `topic` that is `wanted`.
+    #[allow(clippy::disallowed_methods, reason = "the end of the wait, however much is heard meanwhile")]
     pub fn hear(&self, topic: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
+        let end = Instant::now() + PATIENCE;
         loop {
-            match self.heard.recv_timeout(PATIENCE) {
+            let heard = self.heard.recv_timeout(end.saturating_duration_since(Instant::now()));
+            if let Ok(heard) = &heard {
+                *self.counts.borrow_mut().entry(heard["topic"].as_str().unwrap().to_owned()).or_default() += 1;
+            }
+            match heard {
                 Ok(heard) if heard["topic"] == topic && wanted(&heard["message"]) => return heard["message"].clone(),
                 Ok(heard) => last = heard,
                 Err(RecvTimeoutError::Timeout) => panic!("the robot heard no such message on {topic}; last: {last}"),
                 Err(RecvTimeoutError::Disconnected) => panic!("the robot ended; last heard: {last}"),
             }
         }
+    }
+
+    /// How many messages on `topic` came while others were waited for.
+    #[allow(dead_code, reason = "each test program uses its part of this file")]
+    pub fn heard_so_far(&self, topic: &str) -> usize {
+        self.counts.borrow().get(topic).copied().unwrap_or(0)
     }
 }
 

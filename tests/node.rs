@@ -1,0 +1,236 @@
+//! `vla node` as a program, against a robot on CycloneDDS.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "ros2/peer.rs"]
+mod peer;
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use peer::{Robot, domain};
+use serde_json::{Value, json};
+
+/// The rows of the tiny bundle, one every half second, are three joint positions.
+const IO: &str = r#"{
+    "rate_hz": 2.0,
+    "actions": [
+        {"name": "a", "unit": "rad", "kind": "joint_position"},
+        {"name": "b", "unit": "rad", "kind": "joint_position"},
+        {"name": "c", "unit": "rad", "kind": "joint_position"}
+    ],
+    "state": [
+        {"name": "a", "unit": "rad", "source": "joint_position"},
+        {"name": "b", "unit": "rad", "source": "joint_position"}
+    ]
+}"#;
+
+/// Joint `jb` turns the other way round; the robot lists its joints in another order.
+const PROFILE: &str = "
+format: 1
+robot: cell
+inputs:
+- {kind: camera, camera: front, transport: raw, max_age_ms: 2000}
+- kind: joint_states
+  max_age_ms: 2000
+  joints:
+  - {joint: ja, state: a, unit: rad, sign: 1, offset: 0.0}
+  - {joint: jb, state: b, unit: rad, sign: -1, offset: 0.0}
+  - {joint: jc, unit: rad}
+outputs:
+- kind: joint_trajectory
+  joints:
+  - {joint: ja, action: a, unit: rad, sign: 1, offset: 0.0, min: -9.0, max: 9.0, max_step: 20.0}
+  - {joint: jb, action: b, unit: rad, sign: -1, offset: 0.0, min: -9.0, max: 9.0, max_step: 20.0}
+  - {joint: jc, action: c, unit: rad, sign: 1, offset: 0.0, min: -9.0, max: 9.0, max_step: 20.0}
+";
+
+/// By hand from the formulas in tests/data/recipes/tiny_bundle.py:
+/// the pixels 0 to 17 have channel means 7.5, 8.5 and 9.5, normalised -16/17, -28/15 and -63/17 (-3.70588...);
+/// joint ja at 1.5 is state 0.5, jb at 1.0 is position -1.0 of `b`, state -0.5; `do pick now` is 1, 2, 4.
+fn expected_actions() -> Vec<f64> {
+    let brightness = [(7.5 / 255.0 - 0.5) / 0.5, (8.5 / 255.0 - 0.5) / 0.25, (9.5 / 255.0 - 0.5) / 0.125];
+    let rows = [0.5, -0.5].map(|state| brightness.map(|channel| state * channel + 7.0 / 3.0));
+    rows.iter().flat_map(|[a, b, c]| [*a, (b + 1.0) * 2.0, *c]).collect()
+}
+
+struct Node {
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Node {
+    /// Starts `vla node` with `arguments` behind the parameter file, which says `parameters`.
+    fn start(parameters: &str, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bundle = bundle_with_io(folder.path());
+        let profile = folder.path().join("profile.yaml");
+        fs::write(&profile, PROFILE).unwrap();
+        let file = folder.path().join("params.yaml");
+        let text = format!(
+            "/**:\n  ros__parameters:\n    bundle: {}\n    profile: {}\n    n_action_steps: 2\n    \
+             inference_rate_hz: 2.0\n    max_skew_ms: 2000\n{parameters}",
+            bundle.display(),
+            profile.display()
+        );
+        fs::write(&file, text).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_vla"))
+            .args(["node", "--ros-args", "--params-file"])
+            .arg(&file)
+            .args(arguments)
+            .env("ROS_DOMAIN_ID", domain().to_string())
+            .env("ROS_LOCALHOST_ONLY", "1")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { child, _folder: folder }
+    }
+
+    /// Sends `signal` and gives the exit code and what was logged.
+    fn end(mut self, signal: &str) -> (Option<i32>, String) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        let (sender, ended) = std::sync::mpsc::channel();
+        let mut stderr = self.child.stderr.take().unwrap();
+        std::thread::spawn(move || {
+            let mut log = String::new();
+            let read = stderr.read_to_string(&mut log);
+            drop(sender.send(read.map(|_| log)));
+        });
+        let log = ended.recv_timeout(Duration::from_secs(1)).expect("ends within a second of the signal").unwrap();
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Already gone where the test went well.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The tiny bundle with names for its dimensions.
+fn bundle_with_io(folder: &Path) -> std::path::PathBuf {
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/bundles/tiny");
+    let bundle = folder.join("bundle");
+    fs::create_dir(&bundle).unwrap();
+    for entry in fs::read_dir(tiny).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, bundle.join(path.file_name().unwrap())).unwrap();
+    }
+    let manifest = bundle.join("manifest.json");
+    let mut json: Value = serde_json::from_str(&fs::read_to_string(&manifest).unwrap()).unwrap();
+    json["io"] = serde_json::from_str(IO).unwrap();
+    fs::write(manifest, json.to_string()).unwrap();
+    bundle
+}
+
+/// A robot with a camera, joints and an instruction under `prefix`, that hears `hear`.
+fn robot(prefix: &str, hear: &Value) -> Robot {
+    let image = json!({"header": {"frame_id": "optical"}, "height": 2, "width": 3, "encoding": "rgb8",
+        "is_bigendian": 0, "step": 9, "data": {"pattern": 18}});
+    let joints = json!({"header": {}, "name": ["jc", "jb", "ja"], "position": [0.25, 1.0, 1.5]});
+    Robot::start(&json!({"hear": hear, "send": [
+        {"topic": format!("{prefix}/image_raw"), "type": "Image", "rate_hz": 20, "stamp_now": true, "message": image},
+        {"topic": format!("{prefix}/joints"), "type": "JointState", "rate_hz": 50, "stamp_now": true,
+            "message": joints},
+        {"topic": format!("{prefix}/task"), "type": "String", "rate_hz": 0, "message": {"data": "pick"}},
+    ]}))
+}
+
+fn remaps(prefix: &str, name: &str) -> Vec<String> {
+    let rules = [
+        format!("__node:={name}"),
+        "__ns:=/cell".to_owned(),
+        format!("images/front:={prefix}/image_raw"),
+        format!("joint_states:={prefix}/joints"),
+        format!("~/instruction:={prefix}/task"),
+        format!("~/joint_trajectory:={prefix}/follow"),
+    ];
+    rules.into_iter().flat_map(|rule| ["-r".to_owned(), rule]).collect()
+}
+
+fn near(got: &Value, want: &[f64]) {
+    let got: Vec<f64> = got.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
+    let close = got.len() == want.len() && got.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-5);
+    assert!(close, "got {got:?}, wanted {want:?}");
+}
+
+#[test]
+fn pictures_joints_and_an_instruction_become_a_trajectory() {
+    let robot = robot(
+        "/live",
+        &json!([
+            {"topic": "/cell/brain/action_chunk", "type": "ActionChunk"},
+            {"topic": "/live/follow", "type": "JointTrajectory"},
+            {"topic": "/diagnostics", "type": "DiagnosticArray"},
+            {"topic": "ros_discovery_info", "type": "ParticipantEntitiesInfo"},
+        ]),
+    );
+    let remaps = remaps("/live", "brain");
+    let remaps: Vec<&str> = remaps.iter().map(String::as_str).collect();
+    let node = Node::start("    dry_run: false\n", &remaps);
+    robot.hear("ros_discovery_info", |info| {
+        let nodes = info["node_entities_info_seq"].as_array().unwrap();
+        nodes.iter().any(|node| node["node_namespace"] == "/cell" && node["node_name"] == "brain")
+    });
+    let chunk = robot.hear("/cell/brain/action_chunk", |chunk| chunk["verdict"] == "sent");
+    let actions = expected_actions();
+    near(&chunk["actions"], &actions);
+    assert_eq!((&chunk["names"], &chunk["chunk_size"]), (&json!(["a", "b", "c"]), &json!(2)));
+    assert_eq!((&chunk["task"], &chunk["source"]), (&json!("pick"), &json!("live")));
+    assert_eq!((&chunk["header"]["frame_id"], &chunk["kept_tokens"]), (&json!("optical"), &json!(0)));
+    assert_eq!(chunk["action_dt"], json!({"sec": 0, "nanosec": 500_000_000}));
+    assert_eq!(chunk["bundle_digest"].as_str().unwrap().len(), 64);
+
+    let trajectory = robot.hear("/live/follow", |_| true);
+    assert_eq!(trajectory["joint_names"], json!(["ja", "jb", "jc"]));
+    // Row 0 belongs to the time of the picture and has passed; row 1 is ahead, and jb turns the other way round.
+    let last = trajectory["points"].as_array().unwrap().last().unwrap();
+    near(&last["positions"], &[actions[3], -actions[4], actions[5]]);
+    let ahead = &last["time_from_start"];
+    assert!(ahead["sec"] == 0 && ahead["nanosec"].as_u64().unwrap() <= 500_000_000, "{ahead}");
+
+    let report = robot.hear("/diagnostics", |report| {
+        report["status"].as_array().unwrap().iter().any(|status| status["message"] == "commands leave")
+    });
+    let names: Vec<&str> = report["status"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    let parts = ["input images.front", "input joint_states", "input instruction", "inference", "output", "safety"];
+    assert_eq!(names, parts.map(|part| format!("/cell/brain: {part}")));
+
+    let (code, log) = node.end("-INT");
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("/live/image_raw") && log.contains("/live/follow"), "{log}");
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_do_and_moves_nothing() {
+    let robot = robot(
+        "/dry",
+        &json!([
+            {"topic": "/cell/dreamer/action_chunk", "type": "ActionChunk"},
+            {"topic": "/dry/follow", "type": "JointTrajectory"},
+        ]),
+    );
+    let remaps = remaps("/dry", "dreamer");
+    let remaps: Vec<&str> = remaps.iter().map(String::as_str).collect();
+    let node = Node::start("", &remaps);
+    let chunk = robot.hear("/cell/dreamer/action_chunk", |chunk| chunk["chunk_id"].as_u64().unwrap() >= 1);
+    assert_eq!(chunk["verdict"], "dry_run");
+    near(&chunk["actions"], &expected_actions());
+    assert_eq!(robot.heard_so_far("/dry/follow"), 0);
+    let (code, log) = node.end("-TERM");
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn what_does_not_fit_together_ends_the_program_with_a_sentence() {
+    let mut node = Node::start("    no_such_parameter: 1\n", &[]);
+    let mut log = String::new();
+    node.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert_eq!(node.child.wait().unwrap().code(), Some(1));
+    assert!(log.contains("`no_such_parameter` is not a parameter of this node"), "{log}");
+}
