@@ -89,6 +89,11 @@ pub enum ReplayError {
     },
 }
 
+/// How often the engine is told that time has passed, as in the node.
+const TICK: Span = Span::from_nanos(5_000_000);
+/// Where messages are further apart than this, time is not passed tick by tick.
+const LONGEST_SILENCE: Span = Span::from_nanos(10_000_000_000);
+
 /// Replays `bag` through an engine for `deployment`; `names` resolves its topics as the node would.
 ///
 /// # Errors
@@ -106,7 +111,7 @@ pub fn replay(
     let recorded = Recorded::read(bag, &chunk_topic, &trajectories)?;
     let run = Run { steps: Vec::new(), covered: None, notes: Notes::default(), recorded };
     let assumed = deployment.assumed_latency();
-    let mut player = Player { engine: Engine::new(deployment), answer, assumed, running: None, run };
+    let mut player = Player { engine: Engine::new(deployment), answer, assumed, running: None, next_tick: None, run };
     for message in bag.messages() {
         let message = message?;
         let samples = streams.samples(&message);
@@ -114,18 +119,17 @@ pub fn replay(
             continue;
         }
         let now = message.log_time;
-        player.finish_inferences(Some(now));
+        player.pass_time(now);
         for sample in samples {
             match sample {
                 Ok(sample) => player.handle(now, Event::Sample(sample)),
                 Err(reason) => player.run.notes.unusable(message.topic, reason),
             }
         }
-        player.handle(now, Event::Tick);
         let first = player.run.covered.map_or(now, |[first, _]| first);
         player.run.covered = Some([first, now]);
     }
-    player.finish_inferences(None);
+    player.finish();
     Ok(player.run)
 }
 
@@ -143,16 +147,45 @@ struct Player<'a> {
     assumed: Span,
     /// The engine asks for one inference at a time.
     running: Option<Running>,
+    /// When the engine is told next that time has passed; `None` before the first message.
+    next_tick: Option<Stamp>,
     run: Run,
 }
 
 impl Player<'_> {
-    /// Hands over results that are due by `now`; at the end of the bag, `None`, all of them.
-    fn finish_inferences(&mut self, now: Option<Stamp>) {
-        while let Some(done) = self.running.take_if(|running| now.is_none_or(|now| running.until <= now)) {
-            let stages = done.stages;
+    /// Everything that happens before the message of `now`: results and ticks, in order of time.
+    fn pass_time(&mut self, now: Stamp) {
+        let mut tick = self.next_tick.unwrap_or(now + TICK);
+        if now.since(tick) > LONGEST_SILENCE {
+            // Whatever could start or end without a message has done so by then.
+            self.tick_until(tick + LONGEST_SILENCE, &mut tick);
+            tick = now;
+        }
+        self.tick_until(now, &mut tick);
+        self.finish_inference(now);
+        self.next_tick = Some(tick);
+    }
+
+    fn tick_until(&mut self, end: Stamp, tick: &mut Stamp) {
+        while *tick <= end {
+            self.finish_inference(*tick);
+            self.handle(*tick, Event::Tick);
+            *tick = *tick + TICK;
+        }
+    }
+
+    /// Hands over the result that is due by `now`; it may lead to the next inference.
+    fn finish_inference(&mut self, now: Stamp) {
+        while let Some(done) = self.running.take_if(|running| running.until <= now) {
             let event = Event::Inferred { request: done.request, result: done.result };
-            self.apply(done.until, event, stages);
+            self.apply(done.until, event, done.stages);
+        }
+    }
+
+    /// Waits for the inferences that still run when the bag ends.
+    fn finish(&mut self) {
+        while let Some(until) = self.running.as_ref().map(|running| running.until) {
+            self.finish_inference(until);
         }
     }
 

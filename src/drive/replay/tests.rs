@@ -102,6 +102,22 @@ fn an_inference_starts_on_a_new_frame_at_the_rate_and_takes_no_time_unless_it_is
 }
 
 #[test]
+fn an_inference_that_is_due_between_messages_starts_then_with_the_frame_at_hand() {
+    let made = Made::new().joints(0.0).frame(0.0).frame(170.0).joints(200.0).frame(220.0).joints(230.0);
+    let run = made.run(&live_arm(), &mut Scripted::default()).unwrap();
+    // The rate allows the second one 200 ms after the first, which began at 10 ms.
+    assert_eq!(times(&run), [[0.0, 10.0], [170.0, 210.0]]);
+}
+
+#[test]
+fn a_pause_of_a_year_in_a_bag_takes_no_time() {
+    let year = 365.0 * 86_400e3;
+    let made = Made::new().joints(0.0).frame(0.0).joints(year).frame(year);
+    let run = made.run(&live_arm(), &mut Scripted::default()).unwrap();
+    assert_eq!(times(&run), [[0.0, 10.0], [year, year + 10.0]]);
+}
+
+#[test]
 fn the_assumed_latency_delays_every_decision() {
     let more = [("assumed_latency_ms", ParamValue::Int(30)), ("task", ParamValue::String("go".to_owned()))];
     let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(ARM_PROFILE), parameters(&more)).unwrap();
@@ -208,7 +224,8 @@ sent              3
 dry_run           0
 rejected          0
 not ready         1  images.front: nothing usable yet
-not ready         2  images.front: 120.000 ms old, at most 100.000 ms
+not ready         2  joint_states: 55.000 ms old, at most 50.000 ms
+not ready         2  images.front: 105.000 ms old, at most 100.000 ms
 unusable          1  joint state has 1 names and 0 positions
 kept tokens  min 11, median 12, max 13
 
