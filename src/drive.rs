@@ -10,3 +10,8 @@ pub mod ros_args;
 pub mod signals;
 pub mod stages;
 pub mod synthetic;
+
+use crate::time::Span;
+
+/// How often a driver tells the engine that time has passed: so long may a frame wait whose inference has become due.
+const TICK: Span = Span::from_nanos(5_000_000);

@@ -1,7 +1,5 @@
 //! `vla node`: the live node, configured by ROS arguments alone.
 
-use std::num::NonZeroUsize;
-
 use anyhow::{Context as _, bail};
 use clap::Args;
 use vla_bundle::{Bundle, Integrity};
@@ -12,8 +10,9 @@ use crate::drive::ros::{Dds, DdsSettings};
 use crate::drive::ros_args::{LogLevel, RosArgs};
 use crate::drive::signals;
 use crate::inference::Inference;
-use crate::policy::{PolicyOptions, Provider, Spinning};
 use crate::profile::Profile;
+
+use super::runtime;
 
 /// Runs a policy as a ROS 2 node.
 #[derive(Args)]
@@ -40,7 +39,7 @@ impl Node {
         let profile = parameters.profile().context("parameter `profile` is missing: the robot profile's file")?;
         let bundle = Bundle::load(bundle, Integrity::Digests)?;
         let profile = Profile::load(profile)?;
-        let options = policy_options(&parameters)?;
+        let options = runtime::policy_options(&parameters)?;
         let deployment = Deployment::check(&bundle, &profile, parameters)?;
         let inference = Inference::load(&bundle, &options)?;
         tracing::info!(digest = bundle.digest(), provider = options.provider.name(), "bundle loaded");
@@ -63,12 +62,4 @@ impl Node {
         };
         Some(format!("vla_runtime={level}"))
     }
-}
-
-fn policy_options(parameters: &RunParameters) -> anyhow::Result<PolicyOptions> {
-    Ok(PolicyOptions {
-        provider: Provider::from_text(parameters.provider(), parameters.provider_options())?,
-        intra_op_threads: parameters.intra_op_threads().and_then(NonZeroUsize::new),
-        spinning: Spinning::Off,
-    })
 }

@@ -8,14 +8,16 @@ use vla_bundle::{Bundle, Integrity};
 
 use crate::bag::BagReader;
 use crate::deploy::{Deployment, RunParameters};
+use crate::drive::node::DEFAULT_NAME;
 use crate::drive::replay::{Answer, Answered, Changes, action_chunks, chunks, record, replay, report};
 use crate::drive::ros_args::RosArgs;
 use crate::drive::stages::StageTimer;
 use crate::inference::Inference;
 use crate::msg::ActionChunk;
-use crate::policy::{PolicyOptions, Provider, Spinning};
 use crate::profile::Profile;
 use crate::types::Observation;
+
+use super::runtime;
 
 /// Runs the engine of the node over a recorded bag, and tells what it decided.
 #[derive(Args)]
@@ -49,7 +51,7 @@ impl Replay {
     pub fn run(self) -> anyhow::Result<()> {
         let names = self.names()?;
         let parameters = RunParameters::parse(names.parameters())?;
-        let options = policy_options(&parameters)?;
+        let options = runtime::policy_options(&parameters)?;
         let bundle = Bundle::load(&self.bundle, Integrity::Sizes)?;
         let deployment = Deployment::check(&bundle, &Profile::load(&self.profile)?, parameters)?;
         let bag = BagReader::open(&self.bag)?;
@@ -72,23 +74,12 @@ impl Replay {
     fn names(&self) -> anyhow::Result<RosArgs> {
         let params = self.params.to_str().context("the path of --params is not UTF-8")?;
         let first = ["--ros-args", "--params-file", params].map(str::to_owned);
-        let names = RosArgs::parse(first.into_iter().chain(self.ros_args.iter().cloned()), NODE_NAME)?;
+        let names = RosArgs::parse(first.into_iter().chain(self.ros_args.iter().cloned()), DEFAULT_NAME)?;
         match names.rest() {
             [] => Ok(names),
             [first, ..] => bail!("`{first}` behind the end of --ros-args is not understood"),
         }
     }
-}
-
-/// As the node, where nobody names it.
-const NODE_NAME: &str = "vla_node";
-
-fn policy_options(parameters: &RunParameters) -> anyhow::Result<PolicyOptions> {
-    Ok(PolicyOptions {
-        provider: Provider::from_text(parameters.provider(), parameters.provider_options())?,
-        intra_op_threads: parameters.intra_op_threads().and_then(std::num::NonZeroUsize::new),
-        spinning: Spinning::Off,
-    })
 }
 
 fn earlier_chunks(path: &Path, deployment: &Deployment, names: &RosArgs) -> anyhow::Result<Vec<ActionChunk>> {

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::{Args, ValueEnum};
 
+use crate::deploy::RunParameters;
 use crate::policy::{PolicyError, PolicyOptions, Provider, Spinning};
 
 /// How the graphs are to be run.
@@ -44,6 +45,15 @@ impl RuntimeArguments {
             },
         })
     }
+}
+
+/// What the parameters of a node say about it.
+pub fn policy_options(parameters: &RunParameters) -> Result<PolicyOptions, PolicyError> {
+    Ok(PolicyOptions {
+        provider: Provider::from_text(parameters.provider(), parameters.provider_options())?,
+        intra_op_threads: parameters.intra_op_threads().and_then(NonZeroUsize::new),
+        spinning: Spinning::Off,
+    })
 }
 
 /// Both halves of `KEY=VALUE`.

@@ -20,6 +20,7 @@ use crate::profile::OutputKind;
 use crate::time::{Span, Stamp};
 use crate::types::{Chunk, Inferred, Observation, Robot};
 
+use super::TICK;
 use super::ros_args::{NameError, RosArgs};
 use super::stages::StageLengths;
 
@@ -89,8 +90,6 @@ pub enum ReplayError {
     },
 }
 
-/// How often the engine is told that time has passed, as in the node.
-const TICK: Span = Span::from_nanos(5_000_000);
 /// Where messages are further apart than this, time is not passed tick by tick.
 const LONGEST_SILENCE: Span = Span::from_nanos(10_000_000_000);
 

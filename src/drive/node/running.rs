@@ -11,13 +11,11 @@ use super::inbox::Inbox;
 use super::inference::{Answer, InferenceThread};
 use super::publish::{Outgoing, PublishThread};
 use crate::deploy::Deployment;
-use crate::drive::clock;
 use crate::drive::ros::Session;
+use crate::drive::{TICK, clock};
 use crate::engine::{Decision, Effect, Engine, Event, Report, Verdict};
 use crate::time::Span;
 
-/// How long a frame may wait that came before its inference was due.
-const TICK: Duration = Duration::from_millis(5);
 /// Between two diagnostics.
 const REPORT: Duration = Duration::from_secs(1);
 
@@ -56,7 +54,7 @@ impl Running {
     }
 
     fn run(&mut self, stop: &Receiver<()>, session: &impl Session) -> Result<(), NodeError> {
-        let (ticks, reports) = (tick(TICK), tick(REPORT));
+        let (ticks, reports) = (tick(Duration::from_nanos(TICK.nanos().unsigned_abs())), tick(REPORT));
         loop {
             select! {
                 recv(stop) -> _ => return Ok(()),
