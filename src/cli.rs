@@ -37,16 +37,7 @@ enum Command {
 /// Runs `vla` on the process's arguments.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log_to_stderr(arguments.command.log_filter());
-    let done = match arguments.command {
-        Command::Export(command) => command.run(),
-        Command::Infer(command) => command.run(),
-        Command::Node(command) => command.run(),
-        Command::Bench(command) => command.run(),
-        Command::Inspect(command) => command.run(),
-        Command::Replay(command) => command.run(),
-    };
-    match done {
+    match arguments.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell where stderr is gone.
@@ -57,14 +48,24 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    /// Levels that the command line asks for, as a filter.
-    fn log_filter(&self) -> Option<String> {
-        if let Command::Node(command) = self { command.log_filter() } else { None }
+    fn run(self) -> anyhow::Result<()> {
+        // The node's log level stands in its ROS arguments, which name files that may be readable only once.
+        if !matches!(self, Command::Node(_)) {
+            log_to_stderr(None);
+        }
+        match self {
+            Command::Export(command) => command.run(),
+            Command::Infer(command) => command.run(),
+            Command::Bench(command) => command.run(),
+            Command::Inspect(command) => command.run(),
+            Command::Replay(command) => command.run(),
+            Command::Node(command) => command.run(),
+        }
     }
 }
 
 /// What is chatty by nature is quiet unless RUST_LOG asks for it; `more` stands behind the usual filter.
-fn log_to_stderr(more: Option<String>) {
+fn log_to_stderr(more: Option<&str>) {
     let more = more.unwrap_or_default();
     let usual = || EnvFilter::new(format!("info,ort=warn,{LOG_FILTER},{more}"));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());

@@ -234,3 +234,20 @@ fn what_does_not_fit_together_ends_the_program_with_a_sentence() {
     assert_eq!(node.child.wait().unwrap().code(), Some(1));
     assert!(log.contains("`no_such_parameter` is not a parameter of this node"), "{log}");
 }
+
+#[test]
+fn a_signal_ends_a_node_that_is_still_loading() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("params.yaml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let child = Command::new(env!("CARGO_BIN_EXE_vla"))
+        .args(["node", "--ros-args", "--params-file"])
+        .arg(&pipe)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Opens as soon as the node reads its end, which nobody will ever fill.
+    let _writer = fs::File::options().write(true).open(&pipe).unwrap();
+    let (code, log) = Node { child, _folder: folder }.end("-TERM");
+    assert_eq!(code, Some(0), "{log}");
+}

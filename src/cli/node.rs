@@ -27,6 +27,7 @@ impl Node {
     pub fn run(self) -> anyhow::Result<()> {
         let stop = signals::stop_requests().context("cannot wait for signals")?;
         let names = RosArgs::parse(self.arguments, DEFAULT_NAME)?;
+        super::log_to_stderr(log_filter(&names).as_deref());
         if let Some(argument) = names.rest().first() {
             bail!("unknown argument `{argument}`; the node takes its arguments behind --ros-args");
         }
@@ -48,18 +49,34 @@ impl Node {
         node::run(&deployment, Timed(inference), &names, transport, &stop)?;
         Ok(())
     }
+}
 
-    /// What `--log-level` asks for, as a filter of our own log; `None` where it is silent.
-    pub fn log_filter(&self) -> Option<String> {
-        let names = RosArgs::parse(self.arguments.iter().cloned(), DEFAULT_NAME).ok()?;
-        let ours = |logger: &Option<String>| logger.as_deref().is_none_or(|logger| logger == names.node_name());
-        let rule = names.log_levels().iter().rfind(|rule| ours(&rule.logger))?;
-        let level = match rule.level {
-            LogLevel::Debug => "debug",
-            LogLevel::Info => "info",
-            LogLevel::Warn => "warn",
-            LogLevel::Error | LogLevel::Fatal => "error",
-        };
-        Some(format!("vla_runtime={level}"))
+/// What `--log-level` asks for, as a filter of our own log; `None` where it is silent.
+fn log_filter(names: &RosArgs) -> Option<String> {
+    let ours = |logger: Option<&str>| logger.is_none_or(|logger| logger == names.node_name());
+    let rule = names.log_levels().iter().rfind(|rule| ours(rule.logger.as_deref()))?;
+    let level = match rule.level {
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error | LogLevel::Fatal => "error",
+    };
+    Some(format!("vla_runtime={level}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(rules: &[&str]) -> Option<String> {
+        let rules = rules.iter().flat_map(|rule| ["--log-level".to_owned(), (*rule).to_owned()]);
+        log_filter(&RosArgs::parse(std::iter::once("--ros-args".to_owned()).chain(rules), "arm").unwrap())
+    }
+
+    #[test]
+    fn the_last_level_that_is_for_us_counts() {
+        assert_eq!(filter(&[]), None);
+        assert_eq!(filter(&["warn", "arm:=debug", "rcl:=fatal"]).as_deref(), Some("vla_runtime=debug"));
+        assert_eq!(filter(&["arm:=debug", "FATAL"]).as_deref(), Some("vla_runtime=error"));
     }
 }

@@ -139,3 +139,6 @@ fn publishers<T: Transport>(
     tracing::info!(chunks, diagnostics, "publishes");
     Ok(Publishers { chunks: transport.publisher(&chunks)?, diagnostics: transport.publisher(&diagnostics)?, outputs })
 }
+
+#[cfg(test)]
+mod tests;

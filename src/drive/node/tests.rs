@@ -1,0 +1,228 @@
+//! The whole node in one process, with a transport and a policy that do as they are told.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::deploy::ParamValue;
+use crate::deploy::samples::{bundle, parameters, profile};
+use crate::drive::clock;
+use crate::drive::ros::{Publish, PublishError, Session, Sink, Stamped};
+use crate::msg::Message;
+use crate::time::{Span, Stamp};
+use crate::types::{Chunk, Encoding, Frame, Inferred, JointSample, Observation};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const IO: &str = "
+rate_hz: 5
+actions:
+- {name: eef_x, unit: controller_input, kind: eef_delta_position, scale: 0.05, frame: base, reference: measured}
+- {name: gripper, unit: normalized, kind: gripper, open: 1.0, closed: 0.0, threshold: 0.5}
+";
+
+const ROBOT: &str = "
+format: 1
+robot: box
+inputs:
+- {kind: camera, camera: front, transport: compressed, max_age_ms: 100}
+outputs:
+- kind: controller_input
+  dims:
+  - {action: gripper, open: -1.0, closed: 1.0, max_step: 2.0}
+  - {action: eef_x, min: -0.9, max: 1.0, max_step: 0.5}
+";
+
+type FrameSink = Arc<Mutex<Option<Sink<Stamped<Frame>>>>>;
+
+/// Hands every published message to the test as JSON, with the time it left.
+struct Fake {
+    camera: FrameSink,
+    sent: Sender<(String, Stamp, Value)>,
+    alive: Arc<AtomicBool>,
+}
+
+struct FakeSession(Arc<AtomicBool>);
+
+struct FakePublisher(String, Sender<(String, Stamp, Value)>);
+
+impl Session for FakeSession {
+    fn is_alive(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl<M: Serialize> Publish<M> for FakePublisher {
+    fn publish(&self, message: M) -> Result<(), PublishError> {
+        let json = serde_json::to_value(message).unwrap();
+        self.1
+            .send((self.0.clone(), clock::now(), json))
+            .map_err(|_gone| PublishError { topic: self.0.clone(), reason: "nobody listens".to_owned() })
+    }
+}
+
+impl Transport for Fake {
+    type Session = FakeSession;
+
+    fn subscribe_image(&mut self, topic: &str, _: Sink<Stamped<Frame>>) -> Result<(), TransportError> {
+        panic!("{topic} is compressed")
+    }
+
+    fn subscribe_compressed_image(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError> {
+        assert_eq!(topic, "/eye/compressed");
+        *self.camera.lock().unwrap() = Some(sink);
+        Ok(())
+    }
+
+    fn subscribe_joints(&mut self, topic: &str, _: Sink<Stamped<JointSample>>) -> Result<(), TransportError> {
+        panic!("{topic} is not needed")
+    }
+
+    fn subscribe_text(&mut self, topic: &str, _: Sink<String>) -> Result<(), TransportError> {
+        assert_eq!(topic, "/arm/vla_node/instruction");
+        Ok(())
+    }
+
+    fn publisher<M: Message + Serialize + Send + 'static>(
+        &mut self,
+        topic: &str,
+    ) -> Result<Box<dyn Publish<M>>, TransportError> {
+        Ok(Box::new(FakePublisher(topic.to_owned(), self.sent.clone())))
+    }
+
+    fn start(self) -> Result<FakeSession, TransportError> {
+        Ok(FakeSession(self.alive))
+    }
+}
+
+/// Answers once as scripted, then fails.
+struct Scripted(Option<Vec<f64>>);
+
+impl Infer for Scripted {
+    fn infer(&mut self, observation: &Observation) -> Result<Inferred, String> {
+        assert_ne!(&*observation.task, "panic", "as asked");
+        let rows = self.0.take().ok_or("out of script")?;
+        let chunk = Chunk::new(rows, 2).unwrap();
+        Ok(Inferred { chunk, kept_tokens: 5, inference_delay: Span::from_millis(1.0) })
+    }
+}
+
+/// A running node and the ends that a test holds.
+struct Started {
+    camera: FrameSink,
+    sent: Receiver<(String, Stamp, Value)>,
+    alive: Arc<AtomicBool>,
+    stop: crossbeam::channel::Sender<()>,
+    thread: JoinHandle<Result<(), NodeError>>,
+}
+
+impl Started {
+    fn new(task: &str, rows: [[f64; 2]; 4]) -> Self {
+        let live = [("dry_run", ParamValue::Bool(false)), ("task", ParamValue::String(task.to_owned()))];
+        let deployment = Deployment::check(&bundle(IO, &["front"]), &profile(ROBOT), parameters(&live)).unwrap();
+        let args = ["--ros-args", "-r", "__ns:=/arm", "-r", "images/front/compressed:=/eye/compressed"];
+        let names = RosArgs::parse(args.map(str::to_owned), DEFAULT_NAME).unwrap();
+        let (sender, sent) = channel();
+        let (stop, stopped) = crossbeam::channel::bounded(1);
+        let (camera, alive) = (FrameSink::default(), Arc::new(AtomicBool::new(true)));
+        let transport = Fake { camera: Arc::clone(&camera), sent: sender, alive: Arc::clone(&alive) };
+        let policy = Scripted(Some(rows.concat()));
+        let thread = std::thread::spawn(move || run(&deployment, policy, &names, transport, &stopped));
+        Self { camera, sent, alive, stop, thread }
+    }
+
+    /// Shows a picture whose stamp is `ahead` of now, as soon as somebody looks.
+    fn show(&self, ahead: Span) -> Stamp {
+        for _ in 0..1000 {
+            if let Some(sink) = &mut *self.camera.lock().unwrap() {
+                let (frame_id, data) = ("optical".to_owned(), Arc::from([1, 2, 3]));
+                let value = Frame { frame_id, encoding: Encoding::Jpeg, width: 0, height: 0, step: 0, data };
+                let stamp = clock::now() + ahead;
+                sink(Ok(Stamped { stamp, value }));
+                return stamp;
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        panic!("nobody looks");
+    }
+
+    fn next(&self, topic: &str) -> (Stamp, Value) {
+        loop {
+            let (on, at, message) = self.sent.recv_timeout(PATIENCE).unwrap();
+            if on == topic {
+                return (at, message);
+            }
+        }
+    }
+
+    fn end(self) -> Result<(), NodeError> {
+        // Full where the test has already asked.
+        let _ = self.stop.try_send(());
+        self.thread.join().unwrap()
+    }
+}
+
+#[test]
+fn rows_of_a_controller_input_leave_when_they_are_due() {
+    let node = Started::new("go", [[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]]);
+    let stamp = node.show(Span::from_millis(30.0));
+    let (_, chunk) = node.next("/arm/vla_node/action_chunk");
+    assert_eq!((&chunk["verdict"], &chunk["kept_tokens"], &chunk["task"]), (&json!("sent"), &json!(5), &json!("go")));
+    let rows: Vec<(Stamp, Value)> = (0..3).map(|_| node.next("/arm/vla_node/command")).collect();
+    let values: Vec<&Value> = rows.iter().map(|(_, row)| &row["data"]).collect();
+    assert_eq!(values, [&json!([-1.0, 0.25]), &json!([1.0, -0.2]), &json!([-1.0, 0.1])]);
+    for (index, (left, _)) in rows.iter().enumerate() {
+        let late = left.since(stamp + Span::from_millis(200.0).times(index as i64));
+        assert!(late >= Span::ZERO && late < Span::from_millis(200.0), "row {index} left {late} after it was due");
+    }
+    node.end().unwrap();
+}
+
+#[test]
+fn no_row_leaves_after_the_stop() {
+    let node = Started::new("go", [[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]]);
+    node.show(Span::from_millis(30.0));
+    let (first, _) = node.next("/arm/vla_node/command");
+    node.stop.send(()).unwrap();
+    let result = node.thread.join().unwrap();
+    assert!(clock::now().since(first) < Span::from_millis(190.0), "the next row is due 200 ms after the first");
+    assert!(result.is_ok() && node.sent.iter().all(|(topic, ..)| topic != "/arm/vla_node/command"));
+}
+
+#[test]
+fn a_rejected_chunk_is_told_and_sends_no_row() {
+    let node = Started::new("go", [[0.75, 0.9], [0.75, 0.9], [0.75, 0.9], [0.0, 0.0]]);
+    node.show(Span::from_millis(30.0));
+    let (_, chunk) = node.next("/arm/vla_node/action_chunk");
+    let why = "rejected: controller_input `eef_x` row 0 steps from 0 to 0.75 controller_input, wanted at most 0.5";
+    assert_eq!(chunk["verdict"], why);
+    let (_, report) = node.next("/diagnostics");
+    let parts = report["status"].as_array().unwrap().iter();
+    let parts: BTreeMap<&str, &Value> = parts.map(|s| (s["name"].as_str().unwrap(), &s["message"])).collect();
+    assert_eq!(parts["/arm/vla_node: safety"], why);
+    assert_eq!(node.sent.try_iter().filter(|(topic, ..)| topic == "/arm/vla_node/command").count(), 0);
+    node.end().unwrap();
+}
+
+#[test]
+fn a_panic_in_the_policy_ends_the_node() {
+    let node = Started::new("panic", [[0.0; 2]; 4]);
+    node.show(Span::ZERO);
+    let ended = node.thread.join().unwrap();
+    assert_eq!(ended.unwrap_err().to_string(), "the inference thread panicked; nothing is published any more");
+}
+
+#[test]
+fn a_dead_transport_ends_the_node() {
+    let node = Started::new("go", [[0.0; 2]; 4]);
+    node.alive.store(false, Ordering::Relaxed);
+    let ended = node.thread.join().unwrap();
+    assert_eq!(ended.unwrap_err().to_string(), "the ros thread panicked; nothing is published any more");
+}
