@@ -1,7 +1,10 @@
 """Starts the policy node:
 
-    ros2 launch vla_runtime vla_node.launch.py bundle:=/path/to/bundle params:=/path/to/params.yaml
+    share=$(ros2 pkg prefix --share vla_runtime)
+    ros2 launch vla_runtime vla_node.launch.py bundle:=/path/to/bundle params:=$share/params/arm6.yaml \\
+        profile:=$share/calibration/robots/arm6.yaml
 
+Paths in the parameter file are relative to the working directory, so an installed profile is named here.
 Topics are remapped where this file is included, or with SetRemap; cameras stand under `images/<camera>`.
 """
 

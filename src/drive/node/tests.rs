@@ -154,12 +154,24 @@ impl Started {
     }
 
     fn next(&self, topic: &str) -> (Stamp, Value) {
-        loop {
+        let end = clock::now() + Span::from_secs(PATIENCE.as_secs_f64());
+        while clock::now() < end {
             let (on, at, message) = self.sent.recv_timeout(PATIENCE).unwrap();
             if on == topic {
                 return (at, message);
             }
         }
+        panic!("nothing on {topic}");
+    }
+
+    /// How the node ends without being asked to.
+    fn ends(self) -> Result<(), NodeError> {
+        let end = clock::now() + Span::from_secs(PATIENCE.as_secs_f64());
+        while !self.thread.is_finished() {
+            assert!(clock::now() < end, "the node goes on");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        self.thread.join().unwrap()
     }
 
     fn end(self) -> Result<(), NodeError> {
@@ -215,14 +227,12 @@ fn a_rejected_chunk_is_told_and_sends_no_row() {
 fn a_panic_in_the_policy_ends_the_node() {
     let node = Started::new("panic", [[0.0; 2]; 4]);
     node.show(Span::ZERO);
-    let ended = node.thread.join().unwrap();
-    assert_eq!(ended.unwrap_err().to_string(), "the inference thread panicked; nothing is published any more");
+    assert_eq!(node.ends().unwrap_err().to_string(), "the inference thread panicked; nothing is published any more");
 }
 
 #[test]
 fn a_dead_transport_ends_the_node() {
     let node = Started::new("go", [[0.0; 2]; 4]);
     node.alive.store(false, Ordering::Relaxed);
-    let ended = node.thread.join().unwrap();
-    assert_eq!(ended.unwrap_err().to_string(), "the ros thread panicked; nothing is published any more");
+    assert_eq!(node.ends().unwrap_err().to_string(), "the ros thread panicked; nothing is published any more");
 }
