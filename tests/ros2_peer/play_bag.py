@@ -2,7 +2,7 @@
 
     play_bag.py DOMAIN BAG.mcap CHUNK_TOPIC [SECONDS]      the bag starts again until SECONDS (default 8) are over
 
-Prints one line per action chunk: verdict, kind of motion, and the time from the picture's stamp to the chunk's arrival.
+Prints one line per action chunk: first step, verdict, how long the inference took, and the time from the picture's stamp to the chunk's arrival.
 """
 
 import statistics
@@ -46,8 +46,9 @@ def answers(reader, latencies):
         latencies.append((time.time_ns() - stamp) / 1e6)
         width = len(chunk.names)
         first = ", ".join(f"{value:.3f}" for value in chunk.actions[:width])
+        inference = chunk.inference_delay.sec * 1e3 + chunk.inference_delay.nanosec / 1e6
         print(f"chunk {chunk.chunk_id}: {chunk.chunk_size} steps of [{first}], {chunk.verdict}, "
-              f"picture to chunk {latencies[-1]:.1f} ms", flush=True)
+              f"inference {inference:.1f} ms, picture to chunk {latencies[-1]:.1f} ms", flush=True)
 
 
 def main():

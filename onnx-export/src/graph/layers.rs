@@ -53,6 +53,15 @@ impl Builder<'_, '_> {
         }
     }
 
+    /// `exp(x) / sum(exp(x))` over the last axis.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    pub fn softmax_last(&mut self, label: &str, x: &Value) -> Result<Value, GraphError> {
+        let node = Node::plain("Softmax", &[x]).with(AttributeProto::int("axis", -1));
+        self.emit(label, node, x.dtype, x.dims.clone())
+    }
+
     /// Gaussian error linear unit, exact: `x / 2 * (1 + erf(x / sqrt(2)))`.
     ///
     /// # Errors

@@ -41,8 +41,7 @@ fn prune(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
     let mut g = root.at("prune");
     let after: Vec<&Value> = pieces.proprio.iter().chain([&pieces.tail]).collect();
     let task = g.concat("task", 1, &after, &symbol("task"))?;
-    let ones = g.floats("ones", &vec![1.0; policy.config.llama.hidden as usize])?;
-    let kept_mask = kept_mask(&mut g, [&pieces.patches, &task], &ones)?;
+    let kept_mask = kept_mask(&mut g, [&pieces.patches, &task], policy.config.llama.hidden)?;
     let embeds = g.concat("embeds", 1, &[&pieces.bos, &pieces.patches, &task], &symbol("tokens"))?;
 
     let bos = mask(&mut g.at("bos"), &pieces.bos)?;
@@ -60,14 +59,21 @@ fn prune(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
 }
 
 /// Every patch asks with the mixture of task tokens that it resembles; the patch most similar to a question stays.
-fn kept_mask(g: &mut Builder<'_, '_>, [patches, task]: [&Value; 2], ones: &Value) -> Result<Value, ExportError> {
+///
+/// With normalised patches `P` and task tokens `T` of width `d` the original compares the normalised rows of
+/// `softmax(P T' / sqrt(d)) T` with `P`. No scale of a row changes which of its scores is largest, and `T P'` is
+/// `(P T')'`: one product over the width serves both, where the original's order takes three.
+fn kept_mask(g: &mut Builder<'_, '_>, [patches, task]: [&Value; 2], width: u64) -> Result<Value, ExportError> {
+    let ones = &g.floats("ones", &vec![1.0; width as usize])?;
     let patches = g.rms_norm("patches", patches, ones, PRUNER_EPS)?;
     let task = g.rms_norm("task_normalized", task, ones, PRUNER_EPS)?;
-    let queries = g.attention("queries", [&patches, &task, &task], 1)?;
-    let queries = g.rms_norm("queries_normalized", &queries, ones, PRUNER_EPS)?;
-    let keys = g.transpose("keys", &patches, &[0, 2, 1])?;
-    // The original scales the scores before it compares them; no scale changes which one is largest.
-    let scores = g.matmul("scores", &queries, &keys)?;
+    let keys = g.transpose("keys", &task, &[0, 2, 1])?;
+    let likeness = g.matmul("likeness", &patches, &keys)?;
+    let scale = g.floats("scale", &[(width as f32).sqrt().recip()])?;
+    let mixture = g.mul("scaled", &likeness, &scale)?;
+    let mixture = g.softmax_last("mixture", &mixture)?;
+    let likeness = g.transpose("likeness_of_task", &likeness, &[0, 2, 1])?;
+    let scores = g.matmul("scores", &mixture, &likeness)?;
     let chosen = g.argmax_last("chosen", &scores)?;
     let shape = g.lengths("shape", &chosen, 0..2)?;
     let nothing = g.filled("nothing", &shape, chosen.dims(), Truth::False)?;
