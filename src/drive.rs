@@ -1,5 +1,6 @@
 //! Drivers: the only code that reads a clock, waits, spawns threads or speaks ROS.
 
+pub mod answer;
 pub mod bench;
 pub mod chunk_messages;
 pub mod clock;

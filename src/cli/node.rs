@@ -5,7 +5,7 @@ use clap::Args;
 use vla_bundle::{Bundle, Integrity};
 
 use crate::deploy::{Deployment, RunParameters};
-use crate::drive::node::{self, DEFAULT_NAME, Timed};
+use crate::drive::node::{self, DEFAULT_NAME};
 use crate::drive::ros::{Dds, DdsSettings};
 use crate::drive::ros_args::{LogLevel, RosArgs};
 use crate::drive::signals;
@@ -46,7 +46,7 @@ impl Node {
         tracing::info!(digest = bundle.digest(), provider = options.provider.name(), "bundle loaded");
         let transport = Dds::join(settings, names.namespace(), names.node_name())?;
         tracing::info!(node = names.fully_qualified_name(), domain = settings.domain, network = ?settings.network, "joined");
-        node::run(&deployment, Timed(inference), &names, transport, &stop)?;
+        node::run(&deployment, inference, &names, transport, &stop)?;
         Ok(())
     }
 }

@@ -9,13 +9,11 @@ use vla_bundle::{Bundle, Integrity};
 use crate::bag::BagReader;
 use crate::deploy::{Deployment, RunParameters};
 use crate::drive::node::DEFAULT_NAME;
-use crate::drive::replay::{Answer, Answered, Changes, action_chunks, chunks, record, replay, report};
+use crate::drive::replay::{Changes, action_chunks, chunks, record, replay, report};
 use crate::drive::ros_args::RosArgs;
-use crate::drive::stages::StageTimer;
 use crate::inference::Inference;
 use crate::msg::ActionChunk;
 use crate::profile::Profile;
-use crate::types::Observation;
 
 use super::runtime;
 
@@ -56,8 +54,7 @@ impl Replay {
         let deployment = Deployment::check(&bundle, &Profile::load(&self.profile)?, parameters)?;
         let bag = BagReader::open(&self.bag)?;
         let earlier = self.expect.as_deref().map(|path| earlier_chunks(path, &deployment, &names)).transpose()?;
-        let mut answer = Watched(Inference::load(&bundle, &options)?);
-        let run = replay(&bag, &deployment, &names, &mut answer)?;
+        let run = replay(&bag, &deployment, &names, &mut Inference::load(&bundle, &options)?)?;
         if let Some(out) = &self.out {
             record(out, &deployment, &names, &run)?;
         }
@@ -86,15 +83,4 @@ fn earlier_chunks(path: &Path, deployment: &Deployment, names: &RosArgs) -> anyh
     let topic = names.resolve(deployment.action_chunk_topic())?;
     let read = || chunks(&BagReader::open(path)?, &topic);
     read().context("the run to compare with cannot be read")
-}
-
-/// The policy, with what each stage takes.
-struct Watched(Inference);
-
-impl Answer for Watched {
-    fn answer(&mut self, observation: &Observation) -> Result<Answered, String> {
-        let mut timer = StageTimer::default();
-        let outcome = self.0.infer(observation, &mut timer).map_err(|error| error.to_string())?;
-        Ok(Answered { chunk: outcome.chunk, kept_tokens: outcome.kept_tokens, stages: timer.into_lengths() })
-    }
 }

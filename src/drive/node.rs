@@ -13,6 +13,7 @@ use std::io;
 use crossbeam::channel::Receiver;
 
 use crate::deploy::{Deployment, Motion};
+use crate::drive::answer::Answer;
 use crate::drive::chunk_messages::{ChunkMessages, Source};
 use crate::drive::ros::{Transport, TransportError, largest_receive_buffer};
 use crate::drive::ros_args::{NameError, RosArgs};
@@ -23,8 +24,6 @@ use inbox::Inbox;
 use inference::InferenceThread;
 use publish::{OutputPublisher, PublishThread, Publishers};
 use running::Running;
-
-pub use inference::{Infer, Timed};
 
 /// Name of the node where the command line gives none.
 pub const DEFAULT_NAME: &str = "vla_node";
@@ -49,7 +48,7 @@ pub enum NodeError {
 /// See [`NodeError`]; a thread that dies ends the node, because a silent node is worse than none.
 pub fn run<T: Transport>(
     deployment: &Deployment,
-    infer: impl Infer + 'static,
+    policy: impl Answer + Send + 'static,
     names: &RosArgs,
     mut transport: T,
     stop: &Receiver<()>,
@@ -57,7 +56,7 @@ pub fn run<T: Transport>(
     let mut inbox = Inbox::new();
     subscribe(deployment, names, &mut transport, &mut inbox)?;
     let publishers = publishers(deployment, names, &mut transport)?;
-    let inference = InferenceThread::start(infer)?;
+    let inference = InferenceThread::start(policy)?;
     let publish = PublishThread::start(publishers, ChunkMessages::new(deployment, Source::Live))?;
     let session = transport.start()?;
     match deployment.motion() {

@@ -18,9 +18,10 @@ use crate::deploy::Deployment;
 use crate::engine::{Decision, Effect, Engine, Event, Report, RequestId};
 use crate::profile::OutputKind;
 use crate::time::{Span, Stamp};
-use crate::types::{Chunk, Inferred, Observation, Robot};
+use crate::types::{Inferred, Observation};
 
 use super::TICK;
+use super::answer::{Answer, Answered};
 use super::ros_args::{NameError, RosArgs};
 use super::stages::StageLengths;
 
@@ -31,23 +32,6 @@ pub use report::report;
 use notes::Notes;
 use recorded::Recorded;
 use streams::Streams;
-
-/// Answers observations and says what each stage cost.
-pub trait Answer {
-    /// The actions for `observation`, or in one sentence why there are none.
-    fn answer(&mut self, observation: &Observation) -> Result<Answered, String>;
-}
-
-/// The answer to one observation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answered {
-    /// The actions in the data set's units.
-    pub chunk: Chunk<Robot>,
-    /// Picture tokens that survived pruning; 0 where the policy does not prune.
-    pub kept_tokens: u32,
-    /// What each stage took on this machine, in the order in which they ran.
-    pub stages: StageLengths,
-}
 
 /// Everything that a replay came to.
 #[derive(Debug)]

@@ -5,32 +5,14 @@ use std::thread::{Builder, JoinHandle};
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
+use crate::drive::answer::{Answer, Answered};
 use crate::drive::clock::Stopwatch;
 use crate::engine::RequestId;
-use crate::inference::Inference;
 use crate::types::{Inferred, Observation};
-
-/// Answers observations. The node runs it on a thread of its own.
-pub trait Infer: Send {
-    /// The actions for `observation`, or in one sentence why there are none.
-    fn infer(&mut self, observation: &Observation) -> Result<Inferred, String>;
-}
-
-/// The real thing, with the time that it takes.
-pub struct Timed(pub Inference);
-
-impl Infer for Timed {
-    fn infer(&mut self, observation: &Observation) -> Result<Inferred, String> {
-        let watch = Stopwatch::start();
-        let outcome = self.0.infer(observation, &mut ()).map_err(|error| error.to_string())?;
-        let (chunk, kept_tokens) = (outcome.chunk, outcome.kept_tokens);
-        Ok(Inferred { chunk, kept_tokens, inference_delay: watch.elapsed() })
-    }
-}
 
 /// The answer to one request.
 #[derive(Debug, PartialEq)]
-pub(super) struct Answer {
+pub(super) struct Reply {
     pub request: RequestId,
     pub result: Result<Inferred, String>,
 }
@@ -38,7 +20,7 @@ pub(super) struct Answer {
 /// The running thread.
 pub(super) struct InferenceThread {
     requests: Sender<(RequestId, Observation)>,
-    answers: Receiver<Answer>,
+    replies: Receiver<Reply>,
     handle: JoinHandle<()>,
 }
 
@@ -47,20 +29,25 @@ pub(super) struct InferenceThread {
 pub(super) struct NotAsked;
 
 impl InferenceThread {
-    pub fn start(mut infer: impl Infer + 'static) -> io::Result<Self> {
+    pub fn start(mut policy: impl Answer + Send + 'static) -> io::Result<Self> {
         // The engine asks when the model is idle: a full channel is a bug of ours, and an answer always has room.
         let (requests, asked) = bounded::<(RequestId, Observation)>(1);
-        let (answer, answers) = bounded(1);
+        let (reply, replies) = bounded(1);
         let run = move || {
             for (request, observation) in asked {
-                let result = infer.infer(&observation);
-                if answer.send(Answer { request, result }).is_err() {
+                let watch = Stopwatch::start();
+                let result = policy.answer(&observation).map(|Answered { chunk, kept_tokens, .. }| Inferred {
+                    chunk,
+                    kept_tokens,
+                    inference_delay: watch.elapsed(),
+                });
+                if reply.send(Reply { request, result }).is_err() {
                     return;
                 }
             }
         };
         let handle = Builder::new().name("inference".to_owned()).spawn(run)?;
-        Ok(Self { requests, answers, handle })
+        Ok(Self { requests, replies, handle })
     }
 
     /// Asks for actions without waiting for them.
@@ -70,14 +57,14 @@ impl InferenceThread {
         })
     }
 
-    /// The answers; disconnected once the thread has panicked.
-    pub fn answers(&self) -> &Receiver<Answer> {
-        &self.answers
+    /// The replies; disconnected once the thread has panicked.
+    pub fn replies(&self) -> &Receiver<Reply> {
+        &self.replies
     }
 
     /// Waits for the last inference to end; false where the thread panicked.
     pub fn join(self) -> bool {
-        drop((self.requests, self.answers));
+        drop((self.requests, self.replies));
         self.handle.join().is_ok()
     }
 }
@@ -88,22 +75,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::time::{Span, Stamp};
+    use crate::time::Stamp;
     use crate::types::Chunk;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
     struct Echo;
 
-    impl Infer for Echo {
-        fn infer(&mut self, observation: &Observation) -> Result<Inferred, String> {
+    impl Answer for Echo {
+        fn answer(&mut self, observation: &Observation) -> Result<Answered, String> {
             match &*observation.task {
                 "panic" => panic!("as asked"),
                 "fail" => Err("as asked".to_owned()),
-                _ => Ok(Inferred {
+                _ => Ok(Answered {
                     chunk: Chunk::new(observation.state.clone().unwrap(), 2).unwrap(),
                     kept_tokens: 3,
-                    inference_delay: Span::from_nanos(7),
+                    stages: vec![],
                 }),
             }
         }
@@ -124,11 +111,11 @@ mod tests {
     fn each_observation_gets_its_answer() {
         let thread = InferenceThread::start(Echo).unwrap();
         thread.ask(RequestId(4), observation("go")).unwrap();
-        let answer = thread.answers().recv_timeout(PATIENCE).unwrap();
+        let answer = thread.replies().recv_timeout(PATIENCE).unwrap();
         let inferred = answer.result.unwrap();
         assert_eq!((answer.request, inferred.chunk.values()), (RequestId(4), &[1.5, -2.0][..]));
         thread.ask(RequestId(5), observation("fail")).unwrap();
-        assert_eq!(thread.answers().recv_timeout(PATIENCE).unwrap().result, Err("as asked".to_owned()));
+        assert_eq!(thread.replies().recv_timeout(PATIENCE).unwrap().result, Err("as asked".to_owned()));
         assert!(thread.join());
     }
 
@@ -136,7 +123,7 @@ mod tests {
     fn a_panic_closes_the_answers() {
         let thread = InferenceThread::start(Echo).unwrap();
         thread.ask(RequestId(0), observation("panic")).unwrap();
-        assert!(thread.answers().recv_timeout(PATIENCE).is_err());
+        assert!(thread.replies().recv_timeout(PATIENCE).is_err());
         assert_eq!(thread.ask(RequestId(1), observation("go")), Err(NotAsked));
         assert!(!thread.join());
     }

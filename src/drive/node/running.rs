@@ -8,7 +8,7 @@ use crossbeam::select;
 use super::NodeError;
 use super::diagnostics::{Diagnostics, Facts};
 use super::inbox::Inbox;
-use super::inference::{Answer, InferenceThread};
+use super::inference::{InferenceThread, Reply};
 use super::publish::{Outgoing, PublishThread};
 use crate::deploy::Deployment;
 use crate::drive::ros::Session;
@@ -63,8 +63,8 @@ impl Running {
                         self.engine.handle(clock::now(), Event::Sample(sample), &mut self.effects);
                     }
                 }
-                recv(self.inference.answers()) -> answer => {
-                    let Ok(Answer { request, result }) = answer else { return Err(NodeError::Died("inference")) };
+                recv(self.inference.replies()) -> reply => {
+                    let Ok(Reply { request, result }) = reply else { return Err(NodeError::Died("inference")) };
                     if let Ok(inferred) = &result {
                         self.facts.last_inference = inferred.inference_delay;
                         self.facts.slowest_inference = self.facts.slowest_inference.max(inferred.inference_delay);

@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::deploy::ParamValue;
 use crate::deploy::samples::{bundle, parameters, profile};
+use crate::drive::answer::Answered;
 use crate::drive::clock;
 use crate::drive::ros::{Publish, PublishError, Session, Sink, Stamped};
 use crate::msg::Message;
 use crate::time::{Span, Stamp};
-use crate::types::{Chunk, Encoding, Frame, Inferred, JointSample, Observation};
+use crate::types::{Chunk, Encoding, Frame, JointSample, Observation};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -105,12 +106,12 @@ impl Transport for Fake {
 /// Answers once as scripted, then fails.
 struct Scripted(Option<Vec<f64>>);
 
-impl Infer for Scripted {
-    fn infer(&mut self, observation: &Observation) -> Result<Inferred, String> {
+impl Answer for Scripted {
+    fn answer(&mut self, observation: &Observation) -> Result<Answered, String> {
         assert_ne!(&*observation.task, "panic", "as asked");
         let rows = self.0.take().ok_or("out of script")?;
         let chunk = Chunk::new(rows, 2).unwrap();
-        Ok(Inferred { chunk, kept_tokens: 5, inference_delay: Span::from_millis(1.0) })
+        Ok(Answered { chunk, kept_tokens: 5, stages: vec![] })
     }
 }
 

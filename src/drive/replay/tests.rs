@@ -10,6 +10,7 @@ use crate::deploy::samples::{ARM_IO, ARM_PROFILE, bundle, live_arm, parameters, 
 use crate::msg::{
     ActionChunk, CompressedImage, Header, Image, JointState, JointTrajectory, JointTrajectoryPoint, StringMessage,
 };
+use crate::types::Chunk;
 
 /// The arm at rest: shoulder 0 deg, elbow 0.1 rad, gripper half open.
 const REST: [f64; 3] = [0.25, 0.1, 0.03];
