@@ -19,10 +19,11 @@ share=$1/share/vla_runtime
 lib=$1/lib/vla_runtime
 markers=$1/share/ament_index/resource_index/packages
 
-mkdir -p "$share/launch" "$share/params" "$share/calibration" "$share/vla_msgs" "$lib" "$markers"
+mkdir -p "$share/launch" "$share/params" "$share/systemd" "$share/calibration" "$share/vla_msgs" "$lib" "$markers"
 : >"$markers/vla_runtime"
 cp "$here/package.xml" "$share/"
-cp "$here/vla_node.launch.py" "$share/launch/"
+cp "$here/vla_node.launch.py" "$here/vla_node.launch.xml" "$share/launch/"
+cp "$here/vla_node.service" "$share/systemd/"
 cp "$here/params/"*.yaml "$share/params/"
 cp -R "$here/../calibration/." "$share/calibration/"
 # The message package is built where ROS is, with colcon; a node without it runs all the same.
