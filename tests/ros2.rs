@@ -9,7 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use peer::{PATIENCE, Robot, domain};
 use serde_json::json;
 use vla_runtime::drive::ros::{Dds, DdsSettings, Network, Session as _, Transport as _};
-use vla_runtime::msg::{ActionChunk, Duration, Header};
+use vla_runtime::msg::{ActionChunk, Duration, Header, JointTrajectory};
 use vla_runtime::time::Stamp;
 use vla_runtime::types::Encoding;
 
@@ -61,6 +61,37 @@ fn messages_of_another_dds_arrive_with_their_values() {
     assert_eq!(volatile.recv_timeout(PATIENCE).unwrap().unwrap(), "lower");
     assert!(latched.try_recv().is_err(), "what two readers bring is delivered once");
     assert!(session.is_alive());
+}
+
+#[test]
+fn a_publisher_of_another_type_and_one_that_promises_less_are_named() {
+    let joints = json!({"header": header(), "name": ["a"], "position": [0.5]});
+    let _robot =
+        Robot::start(&json!({"hear": [{"topic": "/target", "type": "JointTrajectory", "latched": true}], "send": [
+            {"topic": "/text", "type": "String", "rate_hz": 5, "message": {"data": "hello"}},
+            {"topic": "/eye", "type": "JointState", "rate_hz": 5, "message": joints},
+            {"topic": "/both", "type": "String", "rate_hz": 5, "message": {"data": "hello"}},
+        ]}));
+    let mut node = join("critic");
+    node.subscribe_image("/eye", Box::new(|picture| panic!("{picture:?}"))).unwrap();
+    node.subscribe_text("/both", Box::new(drop)).unwrap();
+    let _publisher = node.publisher::<JointTrajectory>("/target").unwrap();
+    let session = node.start().unwrap();
+    let (_never, wait) = channel::<()>();
+    let mut seen = Vec::new();
+    for _ in 0..200 {
+        seen = session.mismatches().iter().map(ToString::to_string).collect();
+        if seen.len() >= 2 || wait.recv_timeout(std::time::Duration::from_millis(100)).is_ok() {
+            break;
+        }
+    }
+    assert_eq!(
+        seen,
+        [
+            "`/eye`: a publisher of type sensor_msgs/msg/JointState, wanted sensor_msgs/msg/Image",
+            "`/target`: a subscriber whose durability does not fit ours",
+        ]
+    );
 }
 
 #[test]

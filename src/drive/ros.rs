@@ -1,6 +1,6 @@
 //! ROS 2 as the node needs it: a few typed subscriptions and publishers by absolute topic name.
 //!
-//! [`Transport`] is ours; `dds` implements it and is the only file that names the middleware.
+//! [`Transport`] is ours; `dds` implements it and alone names the middleware.
 
 mod dds;
 mod settings;
@@ -87,8 +87,21 @@ pub trait Publish<M>: Send {
     fn publish(&self, message: M) -> Result<(), PublishError>;
 }
 
+/// Somebody on a topic of ours who cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error("`{topic}`: {reason}")]
+pub struct Mismatch {
+    /// Absolute topic name.
+    pub topic: String,
+    /// Who, and in what we differ.
+    pub reason: String,
+}
+
 /// A node whose messages flow until it is dropped.
 pub trait Session {
+    /// Publishers and subscribers on our topics whose type or quality of service does not fit.
+    fn mismatches(&self) -> Vec<Mismatch>;
+
     /// Whether they still flow; false after a panic on the middleware's thread.
     fn is_alive(&self) -> bool;
 }

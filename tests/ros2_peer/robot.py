@@ -3,7 +3,8 @@
     robot.py DOMAIN SCRIPT.json      ends when its standard input closes
 
 SCRIPT: {"send": [{"topic", "type", "rate_hz", "message": {fields}} ...], "hear": [{"topic", "type"} ...]}
-A rate of 0 sends once and latches. Where `stamp_now` is true the header's stamp is the time of sending.
+A topic that starts with `/` is a ROS topic, any other is DDS's own name (`rq/node/get_parametersRequest`).
+A rate of 0 sends once and latches; a hearer with `latched` wants the same of its publishers. Where `stamp_now` is true the header's stamp is the time of sending.
 Byte sequences are given as {"pattern": N}: N bytes that count up from 0 and wrap at 251.
 """
 
@@ -26,7 +27,10 @@ RELIABLE = Policy.Reliability.Reliable(duration(seconds=1))
 LATCHED = Qos(RELIABLE, Policy.Durability.TransientLocal, Policy.History.KeepLast(1))
 SENSOR = Qos(Policy.Reliability.BestEffort, Policy.History.KeepLast(5))
 COMMAND = Qos(RELIABLE, Policy.History.KeepLast(50))
-GRAPH = Qos(RELIABLE, Policy.Durability.TransientLocal, Policy.History.KeepLast(1))
+
+
+def dds_name(topic):
+    return "rt" + topic if topic.startswith("/") else topic
 
 
 def fill(kind, fields):
@@ -49,8 +53,9 @@ class Sender:
         self.message = fill(getattr(messages, send["type"]), send["message"])
         self.period = 1.0 / send["rate_hz"] if send["rate_hz"] else None
         self.stamp_now = send.get("stamp_now", False)
-        qos = LATCHED if self.period is None else COMMAND if send["type"] == "String" else SENSOR
-        self.writer = DataWriter(participant, Topic(participant, "rt" + send["topic"], type(self.message)), qos=qos)
+        is_command = send["type"] == "String" or not send["topic"].startswith("/")
+        qos = LATCHED if self.period is None else COMMAND if is_command else SENSOR
+        self.writer = DataWriter(participant, Topic(participant, dds_name(send["topic"]), type(self.message)), qos=qos)
         self.due = 0.0
 
     def poll(self, now):
@@ -67,10 +72,10 @@ class Hearer:
     def __init__(self, participant, hear):
         self.topic = hear["topic"]
         kind = getattr(messages, hear["type"])
-        name = "ros_discovery_info" if self.topic == "ros_discovery_info" else "rt" + self.topic
-        qos = GRAPH if self.topic == "ros_discovery_info" else COMMAND
+        latched = self.topic == "ros_discovery_info" or hear.get("latched", False)
+        qos = LATCHED if latched else COMMAND
         self.kind = kind
-        self.reader = DataReader(participant, Topic(participant, name, kind), qos=qos)
+        self.reader = DataReader(participant, Topic(participant, dds_name(self.topic), kind), qos=qos)
 
     def poll(self):
         for sample in self.reader.take(50):

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::inbox::Stream;
+use crate::drive::ros::Mismatch;
 use crate::engine::{Counts, Health};
 use crate::msg::{DiagnosticArray, DiagnosticStatus, Header, KeyValue, Level};
 use crate::sync::StreamHealth;
@@ -22,6 +23,8 @@ pub(super) struct Facts {
     pub failure: String,
     /// Words of the last rejection.
     pub rejection: String,
+    /// Others on our topics whom we cannot understand, now.
+    pub mismatches: Vec<Mismatch>,
 }
 
 /// Turns health into messages.
@@ -52,6 +55,7 @@ impl Diagnostics {
         let period = self.reported.replace(now).map(|before| now.since(before).secs());
         let mut parts: Vec<Part> = self.inputs.iter_mut().map(|input| input.part(health, period)).collect();
         parts.extend([self.inference(health, facts), self.output(health, facts), self.safety(health, facts)]);
+        parts.push(topics(&facts.mismatches));
         self.counts = health.counts.clone();
         self.unsent = facts.unsent;
         let status = parts.into_iter().map(|part| part.status(&self.node)).collect();
@@ -178,6 +182,16 @@ impl Part {
             values: self.values,
         }
     }
+}
+
+/// Who else speaks on our topics.
+fn topics(mismatches: &[Mismatch]) -> Part {
+    let (level, message) = match mismatches {
+        [] => (Level::Ok, "everybody on our topics fits".to_owned()),
+        [first, ..] => (Level::Warn, first.to_string()),
+    };
+    let values = mismatches.iter().map(|mismatch| value(&mismatch.topic, &mismatch.reason)).collect();
+    Part { name: "topics".to_owned(), level, message, values }
 }
 
 fn value(key: &str, value: &impl ToString) -> KeyValue {

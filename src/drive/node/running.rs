@@ -98,12 +98,22 @@ impl Running {
         Ok(())
     }
 
+    /// Who is new on our topics and does not fit is told at once; diagnostics go on telling.
+    fn look_around(&mut self, session: &impl Session) {
+        let mismatches = session.mismatches();
+        for mismatch in mismatches.iter().filter(|mismatch| !self.facts.mismatches.contains(mismatch)) {
+            tracing::warn!("{mismatch}");
+        }
+        self.facts.mismatches = mismatches;
+    }
+
     fn report(&mut self, session: &impl Session) -> Result<(), NodeError> {
         if !session.is_alive() {
             return Err(NodeError::Died("ros"));
         }
         let now = clock::now();
         self.facts.unsent = self.publish.unsent();
+        self.look_around(session);
         let array = self.diagnostics.report(&self.engine.health(now), &self.facts, now);
         self.facts.slowest_inference = Span::ZERO;
         if self.publish.send(Outgoing::Diagnostics(array)) { Ok(()) } else { Err(NodeError::Died("publish")) }

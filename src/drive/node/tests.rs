@@ -15,7 +15,7 @@ use crate::deploy::ParamValue;
 use crate::deploy::samples::{bundle, parameters, profile};
 use crate::drive::answer::Answered;
 use crate::drive::clock;
-use crate::drive::ros::{Publish, PublishError, Session, Sink, Stamped};
+use crate::drive::ros::{Mismatch, Publish, PublishError, Session, Sink, Stamped};
 use crate::msg::Message;
 use crate::time::{Span, Stamp};
 use crate::types::{Chunk, Encoding, Frame, JointSample, Observation};
@@ -55,6 +55,10 @@ struct FakeSession(Arc<AtomicBool>);
 struct FakePublisher(String, Sender<(String, Stamp, Value)>);
 
 impl Session for FakeSession {
+    fn mismatches(&self) -> Vec<Mismatch> {
+        vec![Mismatch { topic: "/eye".to_owned(), reason: "a publisher who mumbles".to_owned() }]
+    }
+
     fn is_alive(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -220,6 +224,7 @@ fn a_rejected_chunk_is_told_and_sends_no_row() {
     let parts = report["status"].as_array().unwrap().iter();
     let parts: BTreeMap<&str, &Value> = parts.map(|s| (s["name"].as_str().unwrap(), &s["message"])).collect();
     assert_eq!(parts["/arm/vla_node: safety"], why);
+    assert_eq!(parts["/arm/vla_node: topics"], "`/eye`: a publisher who mumbles");
     assert_eq!(node.sent.try_iter().filter(|(topic, ..)| topic == "/arm/vla_node/command").count(), 0);
     node.end().unwrap();
 }

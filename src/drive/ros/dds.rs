@@ -1,4 +1,6 @@
-//! [`Transport`] over DDS with `ros2-client`; the only file that names it.
+//! [`Transport`] over DDS with `ros2-client`; named here and below only.
+
+mod endpoints;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -17,8 +19,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use smol::LocalExecutor;
 use smol::stream::{Stream, StreamExt};
 
+use endpoints::Endpoints;
+
 use super::{
-    DdsSettings, InputError, Network, Publish, PublishError, Session, Sink, Stamped, Transport, TransportError,
+    DdsSettings, InputError, Mismatch, Network, Publish, PublishError, Session, Sink, Stamped, Transport,
+    TransportError,
 };
 use crate::msg::{CompressedImage, FrameError, Image, JointState, Message, StringMessage, TypeName};
 use crate::types::{Frame, JointSample};
@@ -39,6 +44,7 @@ pub struct Dds {
     context: Context,
     node: Node,
     receivers: Vec<Receiver>,
+    endpoints: Endpoints,
 }
 
 /// Makes the future that receives one topic; called on the thread that runs it.
@@ -49,6 +55,8 @@ pub struct DdsSession {
     // In this order: the thread ends before the node leaves the graph.
     thread: ReceiveThread,
     _node: Node,
+    context: Context,
+    endpoints: Endpoints,
 }
 
 struct ReceiveThread {
@@ -75,7 +83,7 @@ impl Dds {
         // The crate's parameter services answer Fast DDS only and describe nothing.
         let options = NodeOptions::new().start_parameter_services(false);
         let node = context.new_node(node_name, options).map_err(|error| failed(error.to_string()))?;
-        Ok(Self { context, node, receivers: Vec::new() })
+        Ok(Self { context, node, receivers: Vec::new(), endpoints: Endpoints::default() })
     }
 
     fn topic(&self, topic: &str, kind: TypeName, qos: &QosPolicies) -> Result<Topic, String> {
@@ -91,6 +99,9 @@ impl Dds {
         qos: &QosPolicies,
     ) -> Result<Subscription<M>, TransportError> {
         let made = self.topic(topic, kind, qos);
+        if let Ok(made) = &made {
+            self.endpoints.add_reader(made, qos);
+        }
         let made = made.and_then(|made| self.node.create_subscription(&made, None).map_err(|e| e.to_string()));
         made.map_err(|reason| TransportError::Endpoint { action: "subscribe to", topic: topic.to_owned(), reason })
     }
@@ -171,7 +182,11 @@ impl Transport for Dds {
         let qos = QosProfile::publisher_default()
             .reliability_reliable(WhenFull::Fail)
             .history(History::KeepLast { depth: 1 });
-        let made = self.topic(topic, M::TYPE, &(&qos).into());
+        let qos = (&qos).into();
+        let made = self.topic(topic, M::TYPE, &qos);
+        if let Ok(made) = &made {
+            self.endpoints.add_writer(made, &qos);
+        }
         let made = made.and_then(|made| self.node.create_publisher::<M>(&made, None).map_err(|e| e.to_string()));
         match made {
             Ok(publisher) => Ok(Box::new(DdsPublisher { topic: topic.to_owned(), publisher })),
@@ -198,11 +213,20 @@ impl Transport for Dds {
             drop((spin, tasks));
         };
         let handle = std::thread::Builder::new().name("ros".to_owned()).spawn(run).map_err(TransportError::Thread)?;
-        Ok(DdsSession { thread: ReceiveThread { stop, handle: Some(handle) }, _node: self.node })
+        Ok(DdsSession {
+            thread: ReceiveThread { stop, handle: Some(handle) },
+            _node: self.node,
+            context: self.context,
+            endpoints: self.endpoints,
+        })
     }
 }
 
 impl Session for DdsSession {
+    fn mismatches(&self) -> Vec<Mismatch> {
+        self.endpoints.mismatches(&self.context.domain_participant())
+    }
+
     fn is_alive(&self) -> bool {
         self.thread.handle.as_ref().is_some_and(|handle| !handle.is_finished())
     }
