@@ -3,10 +3,14 @@
 //! One word per stage: [`Sample`] -> [`Observation`] -> tensors -> [`Chunk<Normalized>`] -> [`Chunk<Robot>`]
 //! -> action -> `SafeCommand` (which only `safety` can build).
 
+mod frame;
+
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::time::{Span, Stamp};
+
+pub use frame::{Encoding, Frame, Layout, LayoutError, Mosaic};
 
 /// One message of one stream, as it arrived.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,36 +37,6 @@ pub enum Value {
     Joints(JointSample),
     /// What the robot is asked to do.
     Instruction(Arc<str>),
-}
-
-/// One picture as the camera sent it, not decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// Frame id of the message's header.
-    pub frame_id: String,
-    /// How to read `data`.
-    pub encoding: Encoding,
-    /// Pixels per row; 0 where the file inside `data` says it.
-    pub width: u32,
-    /// Rows; 0 where the file inside `data` says it.
-    pub height: u32,
-    /// Bytes per row, padding included; 0 where the file inside `data` says it.
-    pub step: u32,
-    /// Pixels or file bytes.
-    pub data: Arc<[u8]>,
-}
-
-/// How to read a frame's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Three bytes per pixel: red, green, blue.
-    Rgb8,
-    /// Three bytes per pixel: blue, green, red.
-    Bgr8,
-    /// A JPEG file.
-    Jpeg,
-    /// A PNG file.
-    Png,
 }
 
 /// Joint positions by name, rad or m as the robot reports them.

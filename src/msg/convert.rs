@@ -5,17 +5,15 @@ use std::sync::Arc;
 
 use super::{CompressedImage, Duration, Header, Image, JointState, Time};
 use crate::time::{Span, Stamp};
-use crate::types::{Encoding, Frame, JointSample};
+use crate::types::{Encoding, Frame, JointSample, LayoutError};
 
-const SUPPORTED_ENCODINGS: &str = "rgb8, bgr8";
 const SUPPORTED_FORMATS: &str = "jpeg, png";
-const BYTES_PER_PIXEL: u64 = 3;
 
 /// Why a picture cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// Pixels that we cannot read.
-    #[error("image encoding `{got}` is not supported; supported are {SUPPORTED_ENCODINGS}")]
+    #[error("image encoding `{got}` is not supported; supported are {}", Encoding::raw_names())]
     Encoding {
         /// What the message says.
         got: String,
@@ -26,38 +24,9 @@ pub enum FrameError {
         /// What the message says.
         got: String,
     },
-    /// No pixels.
-    #[error("image of {width} x {height} pixels has no pixel")]
-    Empty {
-        /// Pixels per row.
-        width: u32,
-        /// Rows.
-        height: u32,
-    },
-    /// Rows shorter than their pixels.
-    #[error("image step is {step} bytes, {width} pixels of {encoding} need {need}")]
-    Step {
-        /// Bytes per row.
-        step: u32,
-        /// Pixels per row.
-        width: u32,
-        /// Channels.
-        encoding: String,
-        /// Bytes that a row needs.
-        need: u64,
-    },
-    /// Fewer bytes than the size says.
-    #[error("image data has {got} bytes, {height} rows of {step} bytes need {need}")]
-    Data {
-        /// Bytes in the message.
-        got: usize,
-        /// Rows.
-        height: u32,
-        /// Bytes per row.
-        step: u32,
-        /// Bytes that the size needs.
-        need: u64,
-    },
+    /// Sizes and bytes that do not fit together.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// A compressed image without a file.
     #[error("compressed image has no data")]
     NoFile,
@@ -83,25 +52,15 @@ pub enum JointsError {
 }
 
 impl Image<'_> {
-    /// The picture; its bytes are copied once, without bytes behind the last row.
+    /// The picture; its bytes are copied once, without bytes behind the last row. `is_bigendian` says nothing about
+    /// bytes and is not read.
     pub fn to_frame(&self) -> Result<Frame, FrameError> {
-        let encoding = match self.encoding.as_str() {
-            "rgb8" => Encoding::Rgb8,
-            "bgr8" => Encoding::Bgr8,
-            _ => return Err(FrameError::Encoding { got: self.encoding.clone() }),
-        };
         let &Self { width, height, step, .. } = self;
-        if width == 0 || height == 0 {
-            return Err(FrameError::Empty { width, height });
-        }
-        let row = u64::from(width) * BYTES_PER_PIXEL;
-        if u64::from(step) < row {
-            return Err(FrameError::Step { step, width, encoding: self.encoding.clone(), need: row });
-        }
-        let need = u64::from(height) * u64::from(step);
-        let data = usize::try_from(need).ok().and_then(|need| self.data.get(..need));
-        let data = data.ok_or(FrameError::Data { got: self.data.len(), height, step, need })?;
-        Ok(Frame { frame_id: self.header.frame_id.clone(), encoding, width, height, step, data: Arc::from(data) })
+        let unsupported = || FrameError::Encoding { got: self.encoding.clone() };
+        let encoding = Encoding::raw(&self.encoding).ok_or_else(unsupported)?;
+        let layout = encoding.layout([width, height], step, self.data.len())?;
+        let data = Arc::from(&self.data[..layout.bytes]);
+        Ok(Frame { frame_id: self.header.frame_id.clone(), encoding, width, height, step, data })
     }
 }
 

@@ -202,8 +202,9 @@ fn pictures_that_cannot_be_read_are_errors_with_both_sides() {
     let pixels = [7; 20];
     let error = |image: Image| image.to_frame().unwrap_err().to_string();
     assert_eq!(
-        error(Image { encoding: "yuv422".into(), ..image(&pixels) }),
-        "image encoding `yuv422` is not supported; supported are rgb8, bgr8"
+        error(Image { encoding: "16UC1".into(), ..image(&pixels) }),
+        "image encoding `16UC1` is not supported; supported are rgb8, bgr8, rgba8, bgra8, mono8, uyvy, yuv422, yuyv, \
+         yuv422_yuy2, nv12, bayer_rggb8, bayer_bggr8, bayer_gbrg8, bayer_grbg8"
     );
     assert_eq!(error(image(&pixels[..19])), "image data has 19 bytes, 2 rows of 10 bytes need 20");
     assert_eq!(error(Image { step: 8, ..image(&pixels) }), "image step is 8 bytes, 3 pixels of bgr8 need 9");
