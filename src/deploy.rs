@@ -55,9 +55,9 @@ pub struct CameraInput {
 pub struct JointsInput {
     /// Topic as written: absolute, relative or private (`~/`).
     pub topic: String,
-    /// Oldest message that may be used.
+    /// Oldest position that may be used.
     pub max_age: Span,
-    /// Joints that every message must hold, in the order of the measured vector.
+    /// Joints that are wanted, in the order of the measured vector; a message may hold some of them.
     pub names: Vec<Arc<str>>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing is filled in: a stream that is missing, old, ahead of us or apart from the anchor means no observation.
 
+mod joints;
 mod reason;
 mod stream;
 #[cfg(test)]
@@ -11,11 +12,12 @@ use std::sync::Arc;
 
 use crate::deploy::{Deployment, StateValue};
 use crate::time::{Span, Stamp};
-use crate::types::{Frame, JointSample, Observation, Sample, Value};
+use crate::types::{Frame, Observation, Sample, Value};
 
 pub use reason::{DropReason, Dropped, NotReady};
 pub use stream::StreamHealth;
 
+use joints::Joints;
 use stream::{Held, Stream};
 
 /// The newest sample of every stream. Its first camera is the anchor: its stamp is the observation's.
@@ -30,24 +32,13 @@ pub struct Sync {
     observed: Option<Stamp>,
 }
 
-/// The joint stream: positions in the order of `names`.
-#[derive(Debug)]
-struct Joints {
-    names: Vec<Arc<str>>,
-    stream: Stream<Vec<f64>>,
-}
-
 impl Sync {
     /// No sample yet; the instruction is the deployment's.
     pub fn new(deployment: &Deployment) -> Self {
         let camera = |input: &crate::deploy::CameraInput| Stream::new(&format!("images.{}", input.name), input.max_age);
-        let joints = |input: &crate::deploy::JointsInput| Joints {
-            names: input.names.clone(),
-            stream: Stream::new("joint_states", input.max_age),
-        };
         Self {
             cameras: deployment.cameras().iter().map(camera).collect(),
-            joints: deployment.joints().map(joints),
+            joints: deployment.joints().map(Joints::new),
             state: deployment.state().map(<[StateValue]>::to_vec),
             task: deployment.task().map(Arc::from),
             max_skew: deployment.max_skew(),
@@ -73,14 +64,10 @@ impl Sync {
                 }
                 stream.put(Held { stamp, received, value: frame }, horizon).map(drop)
             }
-            Value::Joints(sample) => {
-                let Some(joints) = &mut self.joints else { return Ok(()) };
-                let mut positions = joints.stream.spare();
-                match joints.read(&sample, &mut positions) {
-                    Ok(()) => joints.stream.put(Held { stamp, received, value: positions }, horizon),
-                    Err(reason) => Err(joints.stream.refuse(reason)),
-                }
-            }
+            Value::Joints(sample) => match &mut self.joints {
+                Some(joints) => joints.accept(&sample, [stamp, received], horizon),
+                None => Ok(()),
+            },
             Value::Instruction(task) => {
                 self.task = Some(task);
                 Ok(())
@@ -118,7 +105,7 @@ impl Sync {
     /// # Errors
     /// [`NotReady`] where they are missing or old.
     pub fn measured(&self, now: Stamp) -> Result<&[f64], NotReady> {
-        self.joints.as_ref().map_or(Ok(&[]), |joints| Ok(&joints.stream.fresh(now, self.max_skew)?.value))
+        self.joints.as_ref().map_or(Ok(&[]), |joints| joints.fresh(now, self.max_skew))
     }
 
     /// The instruction, not empty.
@@ -133,7 +120,7 @@ impl Sync {
     /// What came in on each stream, and how old its newest sample is.
     pub fn health(&self, now: Stamp) -> Vec<StreamHealth> {
         let cameras = self.cameras.iter().map(|stream| stream.health(now));
-        cameras.chain(self.joints.iter().map(|joints| joints.stream.health(now))).collect()
+        cameras.chain(self.joints.iter().map(|joints| joints.health(now))).collect()
     }
 
     /// The anchor's newest frame, after every check of every stream.
@@ -151,33 +138,8 @@ impl Sync {
             stream.near(anchor.stamp, self.max_skew)?;
         }
         if let Some(joints) = &self.joints {
-            joints.stream.near(anchor.stamp, self.max_skew)?;
+            joints.near(anchor.stamp, self.max_skew)?;
         }
         Ok(anchor)
-    }
-}
-
-impl Joints {
-    /// Puts the wanted positions of a message into `positions`, in the deployment's order.
-    fn read(&self, sample: &JointSample, positions: &mut Vec<f64>) -> Result<(), DropReason> {
-        let (names, given) = (sample.names.len(), sample.positions.len());
-        if names != given {
-            return Err(DropReason::Lengths { names, positions: given });
-        }
-        positions.clear();
-        for joint in &self.names {
-            let mut found = sample.names.iter().zip(&sample.positions).filter(|(name, _)| **name == **joint);
-            let Some((_, position)) = found.next() else {
-                return Err(DropReason::MissingJoint { joint: Arc::clone(joint) });
-            };
-            if found.next().is_some() {
-                return Err(DropReason::DoubledJoint { joint: Arc::clone(joint) });
-            }
-            if !position.is_finite() {
-                return Err(DropReason::NotFinite { joint: Arc::clone(joint), value: *position });
-            }
-            positions.push(*position);
-        }
-        Ok(())
     }
 }

@@ -109,8 +109,8 @@ fn a_cause_is_reported_once() {
     script.sample(frame(0, 20.0));
     let effects = script.at(21.0, Event::Tick);
     let [Effect::Report(report)] = &effects[..] else { panic!("{effects:?}") };
-    assert_eq!(report.to_string(), "not ready: joint_states: nothing usable yet");
-    assert_eq!(script.engine.health(at(21.0)).waiting.unwrap().to_string(), "joint_states: nothing usable yet");
+    assert_eq!(report.to_string(), "not ready: joint_states.j1: nothing usable yet");
+    assert_eq!(script.engine.health(at(21.0)).waiting.unwrap().to_string(), "joint_states.j1: nothing usable yet");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn nothing_is_sent_to_a_robot_whose_joints_went_silent_meanwhile() {
     let mut script = Script::live();
     let request = script.request(0.0, REST);
     let decision = script.answer(51.0, request, &STEPS);
-    assert_eq!(decision.verdict.to_string(), "rejected: joint_states: 51.000 ms old, at most 50.000 ms");
+    assert_eq!(decision.verdict.to_string(), "rejected: joint_states.j1: 51.000 ms old, at most 50.000 ms");
 }
 
 #[test]

@@ -40,12 +40,6 @@ pub enum DropReason {
         /// Number of positions.
         positions: usize,
     },
-    /// A wanted joint is not in the message.
-    #[error("joint `{joint}` is missing")]
-    MissingJoint {
-        /// Its name.
-        joint: Arc<str>,
-    },
     /// A wanted joint is in the message twice.
     #[error("joint `{joint}` is there twice")]
     DoubledJoint {
@@ -70,7 +64,6 @@ impl DropReason {
             DropReason::Empty => "empty",
             DropReason::NotNewer { .. } => "not_newer",
             DropReason::Lengths { .. } => "lengths",
-            DropReason::MissingJoint { .. } => "missing_joint",
             DropReason::DoubledJoint { .. } => "doubled_joint",
             DropReason::NotFinite { .. } => "not_finite",
         }
@@ -92,13 +85,13 @@ pub enum NotReady {
     /// Nothing usable ever came.
     #[error("{stream}: nothing usable yet")]
     NeverSeen {
-        /// `images.<camera>` or `joint_states`.
+        /// `images.<camera>` or `joint_states.<joint>`.
         stream: Arc<str>,
     },
     /// The newest sample's stamp is too old.
     #[error("{stream}: {age} old, at most {max_age}")]
     Stale {
-        /// `images.<camera>` or `joint_states`.
+        /// `images.<camera>` or `joint_states.<joint>`.
         stream: Arc<str>,
         /// By its stamp.
         age: Span,
@@ -108,7 +101,7 @@ pub enum NotReady {
     /// The newest sample reached us too long ago, whatever its stamp says.
     #[error("{stream}: silent for {silence}, at most {max_age}")]
     Silent {
-        /// `images.<camera>` or `joint_states`.
+        /// `images.<camera>` or `joint_states.<joint>`.
         stream: Arc<str>,
         /// Since it reached us.
         silence: Span,
@@ -118,7 +111,7 @@ pub enum NotReady {
     /// The newest sample's stamp is in the future.
     #[error("{stream}: {ahead} ahead of the clock, at most {max_skew}")]
     Ahead {
-        /// `images.<camera>` or `joint_states`.
+        /// `images.<camera>` or `joint_states.<joint>`.
         stream: Arc<str>,
         /// By its stamp.
         ahead: Span,
@@ -128,7 +121,7 @@ pub enum NotReady {
     /// The newest sample is of another time than the anchor's frame.
     #[error("{stream}: {skew} apart from the anchor camera, at most {max_skew}")]
     Apart {
-        /// `images.<camera>` or `joint_states`.
+        /// `images.<camera>` or `joint_states.<joint>`.
         stream: Arc<str>,
         /// Its stamp minus the anchor's.
         skew: Span,

@@ -20,8 +20,6 @@ pub(super) struct Stream<T> {
     name: Arc<str>,
     max_age: Span,
     newest: Option<Held<T>>,
-    /// The value that the newest one replaced: its memory serves the next sample.
-    replaced: Option<T>,
     accepted: u64,
     dropped: BTreeMap<&'static str, u64>,
 }
@@ -45,7 +43,7 @@ pub struct StreamHealth {
 
 impl<T> Stream<T> {
     pub fn new(name: &str, max_age: Span) -> Self {
-        Self { name: name.into(), max_age, newest: None, replaced: None, accepted: 0, dropped: BTreeMap::new() }
+        Self { name: name.into(), max_age, newest: None, accepted: 0, dropped: BTreeMap::new() }
     }
 
     pub fn newest(&self) -> Option<&Held<T>> {
@@ -63,7 +61,7 @@ impl<T> Stream<T> {
             return Err(self.refuse(DropReason::NotNewer { by }));
         }
         self.accepted += 1;
-        self.replaced = self.newest.replace(sample).map(|held| held.value);
+        self.newest = Some(sample);
         Ok(())
     }
 
@@ -111,12 +109,5 @@ impl<T> Stream<T> {
             silence: self.newest.as_ref().map(|held| now.since(held.received)),
             max_age: self.max_age,
         }
-    }
-}
-
-impl<T: Default> Stream<T> {
-    /// Memory for the next sample's value.
-    pub fn spare(&mut self) -> T {
-        self.replaced.take().unwrap_or_default()
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::deploy::samples::arm::{at, frame, instruction, joints};
 use crate::deploy::samples::{ARM_IO, ARM_PROFILE, bundle, live_arm, parameters, profile};
 use crate::deploy::{Deployment, ParamValue};
+use crate::types::JointSample;
 
 /// The arm with a second camera.
 fn two_cameras() -> Sync {
@@ -44,14 +45,14 @@ fn a_stream_that_was_never_seen_is_named() {
     let sync = with(two_cameras(), [frame(0, 0.0)]);
     assert_eq!(waiting(&sync, 0.0), "images.wrist: nothing usable yet");
     let sync = with(sync, [frame(1, 0.0)]);
-    assert_eq!(waiting(&sync, 0.0), "joint_states: nothing usable yet");
+    assert_eq!(waiting(&sync, 0.0), "joint_states.j1: nothing usable yet");
 }
 
 #[test]
 fn a_sample_is_used_up_to_its_largest_age() {
     let sync = with(Sync::new(&live_arm()), [frame(0, 0.0), joints(30.0, [0.5, 0.2, 0.02])]);
     assert_eq!(sync.ready(at(80.0)), Ok(()));
-    assert_eq!(waiting(&sync, 81.0), "joint_states: 51.000 ms old, at most 50.000 ms");
+    assert_eq!(waiting(&sync, 81.0), "joint_states.j1: 51.000 ms old, at most 50.000 ms");
     let sync = with(sync, [joints(40.0, [0.5, 0.2, 0.02])]);
     assert_eq!(waiting(&sync, 100.5), "images.front: 100.500 ms old, at most 100.000 ms");
 }
@@ -61,7 +62,7 @@ fn a_stream_that_went_silent_is_refused_whatever_its_stamp_says() {
     let mut ahead = joints(30.0, [0.5, 0.2, 0.02]);
     ahead.received = at(0.0);
     let sync = with(Sync::new(&live_arm()), [frame(0, 10.0), ahead]);
-    assert_eq!(waiting(&sync, 51.0), "joint_states: silent for 51.000 ms, at most 50.000 ms");
+    assert_eq!(waiting(&sync, 51.0), "joint_states.j1: silent for 51.000 ms, at most 50.000 ms");
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn streams_of_different_times_are_refused_beyond_the_skew() {
     assert_eq!(near(50.0).ready(at(100.0)), Ok(()));
     assert_eq!(waiting(&near(49.0), 100.0), "images.wrist: -41.000 ms apart from the anchor camera, at most 40.000 ms");
     let sync = with(Sync::new(&live_arm()), [frame(0, 0.0), joints(41.0, [0.5, 0.2, 0.02])]);
-    assert_eq!(waiting(&sync, 45.0), "joint_states: 41.000 ms apart from the anchor camera, at most 40.000 ms");
+    assert_eq!(waiting(&sync, 45.0), "joint_states.j1: 41.000 ms apart from the anchor camera, at most 40.000 ms");
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn nothing_is_observed_without_an_instruction() {
 }
 
 #[test]
-fn a_joint_message_that_lacks_something_is_dropped_whole() {
+fn a_joint_message_with_something_wrong_is_dropped_whole() {
     let refusal = |names: &[&str], positions: &[f64]| {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let value = Value::Joints(JointSample { names, positions: positions.to_vec() });
@@ -113,11 +114,48 @@ fn a_joint_message_that_lacks_something_is_dropped_whole() {
         assert_eq!(sync.health(at(5.0))[1].dropped, [(error.reason.class(), 1)].into());
         error.to_string()
     };
-    assert_eq!(refusal(&["j1", "finger"], &[0.1, 0.2]), "joint_states: joint `j2` is missing");
     assert_eq!(refusal(&["j1", "j2", "finger", "j2"], &[0.1; 4]), "joint_states: joint `j2` is there twice");
     assert_eq!(refusal(&["j1", "j2", "finger"], &[0.1, f64::NAN, 0.2]), "joint_states: joint `j2` is NaN");
     assert_eq!(refusal(&["j1", "j2", "finger"], &[0.1, f64::INFINITY, 0.2]), "joint_states: joint `j2` is inf");
     assert_eq!(refusal(&["j1", "j2", "finger"], &[0.1, 0.2]), "joint_states: 3 names, but 2 positions");
+}
+
+/// A message of some joints.
+fn some(ms: f64, joints: &[(&str, f64)]) -> Sample {
+    let (names, positions) = joints.iter().map(|(name, position)| ((*name).to_owned(), *position)).unzip();
+    Sample { stamp: at(ms), received: at(ms), value: Value::Joints(JointSample { names, positions }) }
+}
+
+#[test]
+fn joints_of_several_messages_are_merged_each_with_its_own_age() {
+    let sync = with(Sync::new(&live_arm()), [frame(0, 20.0), some(0.0, &[("finger", 0.02)])]);
+    assert_eq!(waiting(&sync, 20.0), "joint_states.j1: nothing usable yet");
+    let sync = with(sync, [some(10.0, &[("j2", 0.2), ("j1", 0.5), ("wheel", f64::NAN)])]);
+    assert_eq!(sync.measured(at(20.0)), Ok(&[0.5, 0.2, 0.02][..]));
+    assert_eq!(waiting(&sync, 51.0), "joint_states.finger: 51.000 ms old, at most 50.000 ms");
+    let health = &sync.health(at(30.0))[1];
+    assert_eq!((&*health.name, health.accepted, health.age), ("joint_states", 2, Some(Span::from_millis(30.0))));
+    let sync = with(sync, [some(55.0, &[("finger", 0.04)])]);
+    assert_eq!(sync.measured(at(55.0)), Ok(&[0.5, 0.2, 0.04][..]));
+}
+
+#[test]
+fn one_joint_that_is_far_from_the_anchor_is_named() {
+    let sync = with(Sync::new(&live_arm()), [some(8.0, &[("j2", 0.2)]), some(40.0, &[("j1", 0.5), ("finger", 0.02)])]);
+    let sync = with(sync, [frame(0, 49.0)]);
+    assert_eq!(waiting(&sync, 50.0), "joint_states.j2: -41.000 ms apart from the anchor camera, at most 40.000 ms");
+}
+
+#[test]
+fn a_message_is_late_only_where_it_brings_nothing_new() {
+    let mut sync = with(Sync::new(&live_arm()), [joints(10.0, [0.5, 0.2, 0.02]), some(20.0, &[("j2", 0.3)])]);
+    sync.accept(at(21.0), joints(15.0, [0.6, 0.9, 0.03])).unwrap();
+    assert_eq!(sync.measured(at(21.0)), Ok(&[0.6, 0.3, 0.03][..]));
+    let late = sync.accept(at(21.0), some(15.0, &[("j2", 0.4), ("j1", 0.7)])).unwrap_err();
+    assert_eq!(late.stream.as_ref(), "joint_states");
+    assert_eq!(late.reason.class(), "not_newer");
+    sync.accept(at(22.0), some(1.0, &[("wheel", 2.0)])).unwrap();
+    assert_eq!((sync.health(at(22.0))[1].accepted, sync.health(at(22.0))[1].dropped.len()), (3, 1));
 }
 
 #[test]

@@ -225,7 +225,7 @@ sent              3
 dry_run           0
 rejected          0
 not ready         1  images.front: nothing usable yet
-not ready         2  joint_states: 55.000 ms old, at most 50.000 ms
+not ready         2  joint_states.j1: 55.000 ms old, at most 50.000 ms
 not ready         2  images.front: 105.000 ms old, at most 100.000 ms
 unusable          1  joint state has 1 names and 0 positions
 kept tokens  min 11, median 12, max 13
