@@ -117,6 +117,7 @@ fn a_bag_with_raw_pictures_and_a_task_from_the_command_line_is_replayed() {
 #[test]
 fn a_file_that_is_no_bag_is_refused() {
     let line = refusal(&replay(&bundles()[0], "../README.md", &NAMES));
-    let want = "vla: error: not an MCAP file: the first bytes are [23, 20, 54, 65, 73, 74, 20, 64]: ";
+    let want = "vla: error: not a bag: the first bytes are [23, 20, 54, 65, 73, 74, 20, 64, 61, 74, 61, 0a, 0a, 45, 76, 65], \
+                wanted those of an MCAP file or an SQLite database: ";
     assert!(line.starts_with(want), "{line}");
 }

@@ -18,7 +18,7 @@ pub enum BagError {
         source: std::io::Error,
     },
     /// A folder without a bag in it.
-    #[error("folder has neither metadata.yaml nor an .mcap file: {}", path.display())]
+    #[error("folder has neither metadata.yaml nor an .mcap or .db3 file: {}", path.display())]
     NoBag {
         /// The folder.
         path: PathBuf,
@@ -31,26 +31,18 @@ pub enum BagError {
         /// The file.
         path: PathBuf,
     },
-    /// A way to store bags that is not read.
-    #[error("bag is stored as {got}, only mcap with compressed chunks or messages is read: {}", path.display())]
-    Storage {
-        /// What the bag says or looks like.
-        got: String,
-        /// The bag.
-        path: PathBuf,
-    },
-    /// The first bytes are not those of an MCAP file.
-    #[error("not an MCAP file: the first bytes are {got:02x?}: {}", path.display())]
-    NotMcap {
-        /// At most eight bytes.
+    /// The first bytes are of no format that is read.
+    #[error("not a bag: the first bytes are {got:02x?}, wanted those of an MCAP file or an SQLite database: {}", path.display())]
+    NoBagFile {
+        /// At most sixteen bytes.
         got: Vec<u8>,
         /// The file.
         path: PathBuf,
     },
-    /// The recording ended in the middle.
-    #[error("MCAP file is truncated: record at byte {at} wants {wanted} bytes, {got} are left: {}", path.display())]
+    /// A record inside a chunk is longer than the chunk.
+    #[error("MCAP chunk is cut off: its record at byte {at} wants {wanted} bytes, {got} are left: {}", path.display())]
     Truncated {
-        /// Position of the record in the file or, inside a chunk, in the unpacked chunk.
+        /// Position of the record in the unpacked chunk; in the file where the chunk is not packed.
         at: usize,
         /// Length that the record claims.
         wanted: u64,
@@ -59,11 +51,11 @@ pub enum BagError {
         /// The file.
         path: PathBuf,
     },
-    /// The last bytes of the file are missing.
-    #[error("MCAP file is truncated: its closing bytes are missing after byte {at}: {}", path.display())]
-    NoEnd {
-        /// Where the records end.
-        at: usize,
+    /// SQLite cannot make sense of its file, or it is no bag.
+    #[error("SQLite bag: {reason}: {}", path.display())]
+    Sqlite {
+        /// What is wrong.
+        reason: String,
         /// The file.
         path: PathBuf,
     },

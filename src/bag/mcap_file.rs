@@ -4,8 +4,8 @@
 //! the content of records is parsed by the `mcap` crate.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
-use std::ops::{Deref, Range};
+use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ use mcap::records::{Record, op};
 use memmap2::Mmap;
 
 use super::BagError;
+use super::payload::{Block, Payload, unlz4, unzstd};
+use super::storage::{Channel, Logged, Storage};
 use crate::time::Stamp;
 
 /// No recorder makes larger ones; a damaged size must not take the machine's memory.
@@ -28,6 +30,7 @@ pub(super) struct McapFile {
     map: Mmap,
     names: Names,
     segments: Vec<Segment>,
+    losses: Vec<String>,
 }
 
 /// Channels and their numbers of messages, by id.
@@ -37,140 +40,39 @@ struct Names {
     counts: BTreeMap<u16, u64>,
 }
 
-/// What a message is said to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Channel {
-    /// Topic name.
-    pub topic: String,
-    /// Message type; followed by its encoding where that is not CDR, so that no reader of CDR takes it.
-    pub type_name: String,
-}
-
-/// The smallest part of a file that is loaded at once: a chunk, or a message outside of chunks.
-pub(super) struct Segment {
-    /// Log time of its first message.
-    pub start: Stamp,
+/// A chunk, or a message outside of chunks.
+struct Segment {
+    start: Stamp,
     frame: Frame,
-}
-
-/// One message of a segment.
-pub(super) struct Logged<'a> {
-    /// Key for [`McapFile::channel`], defined.
-    pub channel: u16,
-    /// When it was recorded.
-    pub log_time: Stamp,
-    /// When it was sent.
-    pub publish_time: Stamp,
-    /// Its bytes.
-    pub payload: Payload<'a>,
-}
-
-/// Bytes inside a block.
-#[derive(Clone)]
-pub(super) struct Payload<'a> {
-    block: Block<'a>,
-    range: Range<usize>,
-}
-
-impl Deref for Payload<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.block[self.range.clone()]
-    }
-}
-
-impl Payload<'_> {
-    /// What a payload compressed on its own holds, at most `bytes` of it.
-    pub fn unzstd(&self, bytes: u64) -> io::Result<Self> {
-        let unpacked = unzstd(self, bytes)?;
-        Ok(Self { range: 0..unpacked.len(), block: Block::Unpacked(Arc::new(unpacked)) })
-    }
-}
-
-/// The mapped file, or an unpacked chunk or message that lives as long as one of its messages.
-#[derive(Clone)]
-enum Block<'a> {
-    Mapped(&'a [u8]),
-    Unpacked(Arc<Vec<u8>>),
-}
-
-impl Deref for Block<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Block::Mapped(bytes) => bytes,
-            Block::Unpacked(bytes) => bytes,
-        }
-    }
 }
 
 impl McapFile {
     /// Maps the file and looks at every record outside of chunks; inside, only where the file has no statistics.
-    pub fn open(path: &Path) -> Result<Self, BagError> {
-        let failed = |source| BagError::File { what: "bag file", path: path.to_owned(), source };
-        let file = std::fs::File::open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.len() == 0 {
-            return Err(BagError::NotMcap { got: Vec::new(), path: path.to_owned() });
-        }
+    pub fn open(file: &File, path: &Path) -> Result<Self, BagError> {
         #[expect(unsafe_code, reason = "bags are larger than memory should hold twice")]
         // SAFETY: the map is only read. A process that shortens the file meanwhile ends us with SIGBUS, as with any
         // mapped file; recordings are finished before they are replayed.
-        let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
-        let mut opened = Self { path: path.to_owned(), map, names: Names::default(), segments: Vec::new() };
+        let map = unsafe { Mmap::map(file) }.map_err(|source| BagError::File {
+            what: "bag file",
+            path: path.to_owned(),
+            source,
+        })?;
+        let (path, names, segments, losses) = (path.to_owned(), Names::default(), Vec::new(), Vec::new());
+        let mut opened = Self { path, map, names, segments, losses };
         opened.index()?;
         Ok(opened)
     }
 
-    /// In the order of the file.
-    pub fn segments(&self) -> &[Segment] {
-        &self.segments
-    }
-
-    /// Every channel with its number of messages.
-    pub fn channels(&self) -> impl Iterator<Item = (&Channel, u64)> {
-        self.names.channels.iter().map(|(id, channel)| (channel, self.names.counts.get(id).copied().unwrap_or(0)))
-    }
-
-    /// The channel of a loaded message.
-    pub fn channel(&self, message: &Logged) -> &Channel {
-        &self.names.channels[&message.channel]
-    }
-
-    /// The messages of a segment in the order of the file.
-    pub fn load(&self, segment: &Segment) -> Result<Vec<Logged<'_>>, BagError> {
-        let (block, frames) = self.unpack(segment)?;
-        let mut messages = Vec::new();
-        for frame in frames {
-            if let Record::Message { header, data } = self.parse(&frame, &block)? {
-                if !self.names.channels.contains_key(&header.channel_id) {
-                    return Err(self.bad(&frame, format!("message of unknown channel {}", header.channel_id)));
-                }
-                messages.push(Logged {
-                    channel: header.channel_id,
-                    log_time: stamp(header.log_time),
-                    publish_time: stamp(header.publish_time),
-                    payload: Payload { block: block.clone(), range: frame.body.end - data.len()..frame.body.end },
-                });
-            }
-        }
-        Ok(messages)
-    }
-
     fn index(&mut self) -> Result<(), BagError> {
-        if !self.map.starts_with(mcap::MAGIC) {
-            let got = self.map[..self.map.len().min(mcap::MAGIC.len())].to_vec();
-            return Err(BagError::NotMcap { got, path: self.path.clone() });
-        }
         let (mut definitions, mut statistics, mut segments) = (Definitions::default(), None, Vec::new());
         let mut walk = Walk { bytes: &self.map, at: mcap::MAGIC.len() };
-        let no_end = |at| BagError::NoEnd { at, path: self.path.clone() };
-        loop {
-            let frame = walk.step().ok_or_else(|| no_end(walk.at))?.map_err(|gap| self.truncated(&gap))?;
+        let ended = loop {
+            // A file system that lost power may leave zeros where a record should stand.
+            let Some(Ok(frame)) = walk.step().filter(|step| !matches!(step, Ok(Frame { opcode: 0, .. }))) else {
+                break false;
+            };
             match frame.opcode {
-                op::FOOTER if self.map[walk.at..].starts_with(mcap::MAGIC) => break,
-                op::FOOTER => return Err(no_end(walk.at)),
+                op::FOOTER => break self.map[walk.at..].starts_with(mcap::MAGIC),
                 op::MESSAGE | op::CHUNK | op::SCHEMA | op::CHANNEL | op::STATISTICS => {}
                 _ => continue,
             }
@@ -182,6 +84,9 @@ impl McapFile {
                 Record::Statistics(found) => statistics = Some(found),
                 other => definitions.add(other),
             }
+        };
+        if !ended {
+            self.losses.push(self.cut_off(segments.last()));
         }
         self.segments = segments;
         self.names = match statistics.filter(|s| definitions.explain(&s.channel_message_counts, s.message_count)) {
@@ -219,19 +124,41 @@ impl McapFile {
         let unpacked = match header.compression.as_str() {
             "" => {
                 let at = chunk.body.start + PLAIN_CHUNK_HEADER_BYTES;
+                self.check(chunk, &data, header.uncompressed_crc)?;
                 let frames = frames(&self.map[..at + data.len()], at).map_err(|gap| self.truncated(&gap))?;
                 return Ok((Block::Mapped(&self.map), frames));
             }
             "zstd" => unzstd(&data, size),
-            "lz4" => lz4::Decoder::new(&data[..]).and_then(|source| read_up_to(source, size)),
+            "lz4" => unlz4(&data, size),
             other => {
                 let got = other.to_owned();
                 return Err(BagError::Compression { at: chunk.at, got, path: self.path.clone() });
             }
         };
         let unpacked = unpacked.map_err(|e| self.bad(chunk, format!("chunk does not unpack: {e}")))?;
+        self.check(chunk, &unpacked, header.uncompressed_crc)?;
         let frames = frames(&unpacked, 0).map_err(|gap| self.truncated(&gap))?;
-        Ok((Block::Unpacked(Arc::new(unpacked)), frames))
+        Ok((Block::Owned(Arc::new(unpacked)), frames))
+    }
+
+    /// An error and no warning: a policy would answer to pictures that the robot never saw. 0 means that there is none.
+    fn check(&self, chunk: &Frame, unpacked: &[u8], wanted: u32) -> Result<(), BagError> {
+        let got = crc32fast::hash(unpacked);
+        if wanted == 0 || got == wanted {
+            return Ok(());
+        }
+        Err(self.bad(chunk, format!("chunk has the checksum {got:08x}, wanted {wanted:08x}")))
+    }
+
+    /// What is missing behind the last record that is whole.
+    fn cut_off(&self, last: Option<&Segment>) -> String {
+        let whole = last.map_or(mcap::MAGIC.len(), |segment| segment.frame.body.end);
+        format!(
+            "the recorder was interrupted: the file ends without its closing records, and what stood behind byte {whole} \
+             of {} is lost: {}",
+            self.map.len(),
+            self.path.display()
+        )
     }
 
     fn parse<'b>(&self, frame: &Frame, block: &'b [u8]) -> Result<Record<'b>, BagError> {
@@ -245,6 +172,38 @@ impl McapFile {
 
     fn truncated(&self, gap: &Gap) -> BagError {
         BagError::Truncated { at: gap.at, wanted: gap.wanted, got: gap.got, path: self.path.clone() }
+    }
+}
+
+impl Storage for McapFile {
+    fn starts(&self) -> Vec<Stamp> {
+        self.segments.iter().map(|segment| segment.start).collect()
+    }
+
+    fn load(&self, segment: usize) -> Result<Vec<Logged<'_>>, BagError> {
+        let (block, frames) = self.unpack(&self.segments[segment])?;
+        let mut messages = Vec::new();
+        for frame in frames {
+            if let Record::Message { header, data } = self.parse(&frame, &block)? {
+                let unknown = || self.bad(&frame, format!("message of unknown channel {}", header.channel_id));
+                messages.push(Logged {
+                    channel: self.names.channels.get(&header.channel_id).ok_or_else(unknown)?,
+                    log_time: stamp(header.log_time),
+                    publish_time: stamp(header.publish_time),
+                    payload: Payload::part(block.clone(), frame.body.end - data.len()..frame.body.end),
+                });
+            }
+        }
+        Ok(messages)
+    }
+
+    fn channels(&self) -> Vec<(&Channel, u64)> {
+        let count = |id| self.names.counts.get(id).copied().unwrap_or(0);
+        self.names.channels.iter().map(|(id, channel)| (channel, count(id))).collect()
+    }
+
+    fn losses(&self) -> &[String] {
+        &self.losses
     }
 }
 
@@ -262,11 +221,9 @@ impl Definitions {
                 self.schemas.insert(header.id, header.name);
             }
             Record::Channel(channel) => {
-                let mut type_name = self.schemas.get(&channel.schema_id).cloned().unwrap_or_default();
-                if channel.message_encoding != "cdr" {
-                    type_name = format!("{type_name} in {}", channel.message_encoding);
-                }
-                self.channels.insert(channel.id, Channel { topic: channel.topic, type_name });
+                let type_name = self.schemas.get(&channel.schema_id).cloned().unwrap_or_default();
+                let named = Channel::new(channel.topic, type_name, &channel.message_encoding);
+                self.channels.insert(channel.id, named);
             }
             _ => {}
         }
@@ -328,16 +285,6 @@ fn frames(bytes: &[u8], at: usize) -> Result<Vec<Frame>, Gap> {
         }
     }
     Ok(frames)
-}
-
-fn unzstd(data: &[u8], bytes: u64) -> io::Result<Vec<u8>> {
-    zstd::stream::read::Decoder::new(data).and_then(|source| read_up_to(source, bytes))
-}
-
-fn read_up_to(source: impl Read, bytes: u64) -> io::Result<Vec<u8>> {
-    let mut unpacked = Vec::new();
-    source.take(bytes).read_to_end(&mut unpacked)?;
-    Ok(unpacked)
 }
 
 /// Log times are unsigned in the file; those beyond the year 2262 are as far as our stamps go.

@@ -6,20 +6,20 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::error::{BagError, MessageFault};
-use super::folder;
-use super::mcap_file::{Logged, McapFile, Payload, Segment};
+use super::folder::{self, Folder};
+use super::payload::{Payload, ZSTD_MAGIC, unzstd};
+use super::storage::{self, Logged, Storage};
 use crate::msg::{Message, from_cdr};
 use crate::time::Stamp;
 
-/// Unpacked CDR starts with 0x00, so a payload that starts like this was compressed on its own.
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// A message is a picture at most.
 const MAX_MESSAGE_BYTES: u64 = 1 << 28;
 
 /// An opened bag.
 pub struct BagReader {
-    files: Vec<McapFile>,
+    files: Vec<Box<dyn Storage>>,
     topics: BTreeMap<String, Topic>,
+    warnings: Vec<String>,
 }
 
 /// One topic of a bag.
@@ -47,15 +47,27 @@ pub struct RawMessage<'a> {
 }
 
 impl BagReader {
-    /// Opens a folder with `metadata.yaml`, a folder of `.mcap` files, or one `.mcap` file.
+    /// Opens a folder with `metadata.yaml`, a folder of `.mcap` or `.db3` files, or one such file; each may be
+    /// compressed with zstd as a whole.
     pub fn open(path: &Path) -> Result<Self, BagError> {
-        let files = folder::files(path)?.iter().map(|file| McapFile::open(file)).collect::<Result<Vec<_>, _>>()?;
+        let Folder { files, message_count, mut warnings } = folder::find(path)?;
+        let files = files.iter().map(|file| storage::open(file)).collect::<Result<Vec<_>, _>>()?;
         let mut topics = BTreeMap::<String, Topic>::new();
-        for (channel, count) in files.iter().flat_map(McapFile::channels) {
+        for (channel, count) in files.iter().flat_map(|file| file.channels()) {
             let (name, type_name) = (channel.topic.clone(), channel.type_name.clone());
             topics.entry(name.clone()).or_insert(Topic { name, type_name, count: 0 }).count += count;
         }
-        Ok(Self { files, topics })
+        warnings.extend(files.iter().flat_map(|file| file.losses()).cloned());
+        let found: u64 = topics.values().map(|topic| topic.count).sum();
+        if let Some(wanted) = message_count.filter(|wanted| *wanted != found) {
+            warnings.push(format!("the bag's metadata counts {wanted} messages, its files hold {found}"));
+        }
+        Ok(Self { files, topics, warnings })
+    }
+
+    /// What is strange about the bag or missing from it, although it can be read; one sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Every topic, by name.
@@ -76,30 +88,40 @@ impl BagReader {
     ///
     /// After a damaged chunk the iterator ends.
     pub fn messages(&self) -> Messages<'_> {
-        let mut segments: Vec<_> =
-            self.files.iter().flat_map(|file| file.segments().iter().map(move |segment| (file, segment))).collect();
-        segments.sort_by_key(|(_, segment)| segment.start);
+        let mut segments = Vec::new();
+        for file in &self.files {
+            let starts = file.starts().into_iter().enumerate();
+            segments.extend(starts.map(|(index, start)| Segment { start, file: file.as_ref(), index }));
+        }
+        segments.sort_by_key(|segment| segment.start);
         Messages { segments: segments.into_iter(), ready: BTreeMap::new(), loaded: 0 }
     }
 }
 
 /// Messages of a bag in order of log time; see [`BagReader::messages`].
 pub struct Messages<'a> {
-    segments: std::vec::IntoIter<(&'a McapFile, &'a Segment)>,
-    ready: BTreeMap<(Stamp, u64), (&'a McapFile, Logged<'a>)>,
+    segments: std::vec::IntoIter<Segment<'a>>,
+    ready: BTreeMap<(Stamp, u64), Logged<'a>>,
     loaded: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Segment<'a> {
+    start: Stamp,
+    file: &'a dyn Storage,
+    index: usize,
 }
 
 impl Messages<'_> {
     /// Loads every segment that may hold an earlier message than the earliest one that is ready.
     fn load_what_comes_first(&mut self) -> Result<(), BagError> {
-        while let Some((file, segment)) = self.segments.as_slice().first().copied() {
+        while let Some(segment) = self.segments.as_slice().first().copied() {
             if self.ready.first_key_value().is_some_and(|((log_time, _), _)| *log_time < segment.start) {
                 break;
             }
             self.segments.next();
-            for message in file.load(segment)? {
-                self.ready.insert((message.log_time, self.loaded), (file, message));
+            for message in segment.file.load(segment.index)? {
+                self.ready.insert((message.log_time, self.loaded), message);
                 self.loaded += 1;
             }
         }
@@ -115,18 +137,18 @@ impl<'a> Iterator for Messages<'a> {
             (self.segments, self.ready) = (Vec::new().into_iter(), BTreeMap::new());
             return Some(Err(e));
         }
-        let (_, (file, message)) = self.ready.pop_first()?;
-        let channel = file.channel(&message);
+        let (_, message) = self.ready.pop_first()?;
         let mut raw = RawMessage {
-            topic: &channel.topic,
-            type_name: &channel.type_name,
+            topic: &message.channel.topic,
+            type_name: &message.channel.type_name,
             log_time: message.log_time,
             publish_time: message.publish_time,
             payload: message.payload,
         };
+        // CDR starts with 0x00, so that nothing but a message compressed on its own starts like this.
         if raw.payload.starts_with(&ZSTD_MAGIC) {
-            match raw.payload.unzstd(MAX_MESSAGE_BYTES) {
-                Ok(payload) => raw.payload = payload,
+            match unzstd(&raw.payload, MAX_MESSAGE_BYTES) {
+                Ok(unpacked) => raw.payload = Payload::whole(unpacked),
                 Err(e) => return Some(Err(raw.fault(MessageFault::Zstd(e)))),
             }
         }

@@ -1,4 +1,7 @@
-//! Bags written elsewhere are read; damaged ones end in errors.
+//! Bags written elsewhere are read; wrong ones end in errors.
+
+mod damaged;
+mod variants;
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -6,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use mcap::records::MessageHeader;
 use mcap::{Compression, WriteOptions};
-use proptest::prelude::*;
 
 use super::*;
 use crate::msg::{CompressedImage, Image, JointState, StringMessage, to_cdr};
@@ -195,37 +197,6 @@ fn a_message_in_another_encoding_is_not_taken_for_cdr() {
     assert_eq!(message.decode::<StringMessage>().unwrap_err().to_string(), want);
 }
 
-fn open_error(bytes: &[u8]) -> String {
-    let (folder, path) = in_file(bytes);
-    let error = BagReader::open(&path).err().unwrap().to_string();
-    error.replace(&folder.path().display().to_string(), "")
-}
-
-#[test]
-fn files_that_are_no_mcap_are_told_from_those_that_were_cut_off() {
-    assert_eq!(
-        open_error(b"SQLite format 3"),
-        "not an MCAP file: the first bytes are [53, 51, 4c, 69, 74, 65, 20, 66]: /run.mcap"
-    );
-    assert_eq!(open_error(b""), "not an MCAP file: the first bytes are []: /run.mcap");
-    let whole = std::fs::read(recorded("arm6_raw/arm6_raw.mcap")).unwrap();
-    assert_eq!(
-        open_error(&whole[..whole.len() - 4]),
-        format!("MCAP file is truncated: its closing bytes are missing after byte {}: /run.mcap", whole.len() - 8)
-    );
-}
-
-#[test]
-fn a_record_that_lacks_two_bytes_is_told_by_its_place() {
-    let bytes = mcap_bytes(WriteOptions::new().use_chunks(false), &[(5, text("x"))]);
-    let found = (8..bytes.len()).find(|&at| bytes[at] == 0x05 && bytes[at + 15..at + 23] == 5_u64.to_le_bytes());
-    // Channel, sequence and two times: 22 bytes; then the text in CDR.
-    let (at, length) = (found.unwrap(), 22 + text("x").len());
-    let want =
-        format!("MCAP file is truncated: record at byte {at} wants {length} bytes, {} are left: /run.mcap", length - 2);
-    assert_eq!(open_error(&bytes[..at + 9 + length - 2]), want);
-}
-
 #[test]
 fn an_unknown_chunk_compression_is_named() {
     let bytes = mcap_bytes(WriteOptions::new().compression(Some(Compression::Lz4)), &[(5, text("x"))]);
@@ -293,38 +264,4 @@ fn what_is_written_is_read_and_a_dropped_bag_leaves_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     let want = [(4, "/vla/other", "place"), (5, "/vla/task", "pick")].map(|(at, t, s)| (at, t.into(), s.into()));
     assert_eq!(read_all(&path), want);
-}
-
-proptest! {
-    #[test]
-    fn bytes_that_are_no_bag_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let mut framed = mcap::MAGIC.to_vec();
-        framed.extend_from_slice(&bytes);
-        walk(&bytes);
-        walk(&framed);
-    }
-
-    #[test]
-    fn a_damaged_bag_never_panics(
-        packed in any::<bool>(),
-        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
-    ) {
-        let compression = packed.then_some(Compression::Zstd);
-        let options = WriteOptions::new().compression(compression).chunk_size(Some(64));
-        let mut bytes = mcap_bytes(options, &[(5, text("pick")), (3, text("place")), (9, text("push"))]);
-        for (at, value) in changes {
-            let at = at.index(bytes.len());
-            bytes[at] = value;
-        }
-        walk(&bytes);
-    }
-}
-
-fn walk(bytes: &[u8]) {
-    let (_folder, path) = in_file(bytes);
-    if let Ok(bag) = BagReader::open(&path) {
-        for message in bag.messages().flatten() {
-            let _ = message.decode::<StringMessage>();
-        }
-    }
 }

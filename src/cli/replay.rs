@@ -22,7 +22,7 @@ use super::runtime;
 pub struct Replay {
     /// Folder of the bundle.
     bundle: PathBuf,
-    /// Folder of the bag, or an .mcap file.
+    /// Folder of the bag, or one .mcap or .db3 file; each may be compressed with zstd.
     bag: PathBuf,
     /// Robot profile.
     #[arg(long, value_name = "YAML")]
@@ -30,7 +30,7 @@ pub struct Replay {
     /// Run parameters, the file that the node takes as --params-file.
     #[arg(long, value_name = "YAML")]
     params: PathBuf,
-    /// Writes chunks, verdicts and timing here, as a bag.
+    /// Writes chunks, verdicts, sent commands and timing here, as a bag.
     #[arg(long, value_name = "MCAP")]
     out: Option<PathBuf>,
     /// Fails where the chunks differ from those that an earlier run wrote here.
@@ -53,6 +53,9 @@ impl Replay {
         let bundle = Bundle::load(&self.bundle, Integrity::Sizes)?;
         let deployment = Deployment::check(&bundle, &Profile::load(&self.profile)?, parameters)?;
         let bag = BagReader::open(&self.bag)?;
+        for warning in bag.warnings() {
+            tracing::warn!("{warning}");
+        }
         let earlier = self.expect.as_deref().map(|path| earlier_chunks(path, &deployment, &names)).transpose()?;
         let run = replay(&bag, &deployment, &names, &mut Inference::load(&bundle, &options)?)?;
         if let Some(out) = &self.out {
