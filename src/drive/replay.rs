@@ -91,12 +91,25 @@ pub fn replay(
     let chunk_topic = names.resolve(deployment.action_chunk_topic())?;
     let trajectories = deployment.outputs().iter().filter(|output| output.kind == OutputKind::JointTrajectory);
     let trajectories = trajectories.map(|output| names.resolve(&output.topic)).collect::<Result<Vec<_>, _>>()?;
-    let recorded = Recorded::read(bag, &chunk_topic, &trajectories)?;
-    let run = Run { steps: Vec::new(), covered: None, notes: Notes::default(), recorded };
+    let mut notes = Notes::default();
+    let recorded = Recorded::read(bag, &chunk_topic, &trajectories, &mut notes)?;
+    for topic in bag.topics() {
+        if topic.name != chunk_topic && !trajectories.contains(&topic.name) && !streams.listen_to(&topic.name) {
+            notes.not_needed(topic.count);
+        }
+    }
+    let run = Run { steps: Vec::new(), covered: None, notes, recorded };
     let assumed = deployment.assumed_latency();
     let mut player = Player { engine: Engine::new(deployment), answer, assumed, running: None, next_tick: None, run };
     for message in bag.messages() {
-        let message = message?;
+        let message = match message {
+            Err(BagError::Message { topic, log_time_nanos, reason }) => {
+                let damaged = BagError::Message { topic: topic.clone(), log_time_nanos, reason };
+                player.run.notes.unusable(&topic, damaged.to_string());
+                continue;
+            }
+            message => message?,
+        };
         let samples = streams.samples(&message);
         if samples.is_empty() {
             continue;

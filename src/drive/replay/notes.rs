@@ -9,6 +9,8 @@ use crate::sync::{Dropped, NotReady};
 pub(super) struct Notes {
     not_ready: Vec<(NotReady, u64)>,
     counted: BTreeMap<(&'static str, String), (u64, String)>,
+    /// Messages and topics.
+    not_needed: (u64, usize),
 }
 
 impl Notes {
@@ -36,10 +38,19 @@ impl Notes {
         self.count("failed", String::new(), reason);
     }
 
+    /// A topic on which nobody listens has so many messages.
+    pub fn not_needed(&mut self, messages: u64) {
+        self.not_needed = (self.not_needed.0 + messages, self.not_needed.1 + 1);
+    }
+
     /// One line per cause: word, count, first reason.
     pub fn lines(&self) -> impl Iterator<Item = (&'static str, u64, String)> {
         let waits = self.not_ready.iter().map(|(reason, count)| ("not ready", *count, reason.to_string()));
-        waits.chain(self.counted.iter().map(|((word, _), (count, first))| (*word, *count, first.clone())))
+        let counted = self.counted.iter().map(|((word, _), (count, first))| (*word, *count, first.clone()));
+        let (messages, topics) = self.not_needed;
+        let others =
+            (topics > 0).then(|| ("not needed", messages, format!("on topics without a listener, {topics} of them")));
+        waits.chain(counted).chain(others)
     }
 
     fn count(&mut self, word: &'static str, cause: String, first: String) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::notes::Notes;
 use crate::bag::{BagError, BagReader};
 use crate::msg::{ActionChunk, JointTrajectory};
 use crate::time::{Span, Stamp};
@@ -18,20 +19,35 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// Reads chunks and joint trajectories from these topics, where the bag has them.
-    pub fn read(bag: &BagReader, chunk_topic: &str, trajectory_topics: &[String]) -> Result<Self, BagError> {
+    /// Reads chunks and joint trajectories from these topics, where the bag has them; what does not decode is noted.
+    pub fn read(
+        bag: &BagReader,
+        chunk_topic: &str,
+        trajectory_topics: &[String],
+        notes: &mut Notes,
+    ) -> Result<Self, BagError> {
         let mut recorded = Self::default();
         let wanted = |topic: &str| topic == chunk_topic || trajectory_topics.iter().any(|t| t == topic);
         if !bag.topics().any(|topic| wanted(&topic.name)) {
             return Ok(recorded);
         }
         for message in bag.messages() {
-            let message = message?;
-            if message.topic == chunk_topic {
-                let chunk: ActionChunk = message.decode()?;
-                recorded.chunks.insert(chunk.header.stamp.into(), chunk);
+            let message = match message {
+                // Whoever replays meets it again and notes it.
+                Err(BagError::Message { .. }) => continue,
+                message => message?,
+            };
+            let taken = if message.topic == chunk_topic {
+                message.decode().map(|chunk: ActionChunk| {
+                    recorded.chunks.insert(chunk.header.stamp.into(), chunk);
+                })
             } else if wanted(message.topic) {
-                recorded.add(&message.decode::<JointTrajectory>()?, message.log_time);
+                message.decode().map(|trajectory: JointTrajectory| recorded.add(&trajectory, message.log_time))
+            } else {
+                Ok(())
+            };
+            if let Err(error) = taken {
+                notes.unusable(message.topic, error.to_string());
             }
         }
         Ok(recorded)

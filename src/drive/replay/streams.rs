@@ -6,11 +6,12 @@ use super::ReplayError;
 use crate::bag::{BagReader, RawMessage, Topic};
 use crate::deploy::Deployment;
 use crate::drive::ros_args::RosArgs;
-use crate::msg::{CompressedImage, Image, JointState, Message, StringMessage};
+use crate::msg::{CompressedImage, Image, JointState, Message, StringMessage, TypeName};
 use crate::time::Stamp;
 use crate::types::{Frame, Sample, Value};
 
 const COMPRESSED: &str = "/compressed";
+const PICTURES: [TypeName; 2] = [Image::TYPE, CompressedImage::TYPE];
 
 /// The deployment's inputs by their topics in the bag.
 #[derive(Debug, PartialEq)]
@@ -36,23 +37,30 @@ impl Streams {
                     found.push((topic.name.clone(), Stream::CompressedImage(index)));
                 }
                 Some(topic) => found.push((topic.name.clone(), Stream::Image(index))),
-                None => missing.push(format!("`{topic}` (camera `{}`)", camera.name)),
+                None => missing.push(format!("{} (camera `{}`)", wanted(bag, &topic, &PICTURES), camera.name)),
             }
         }
         if let Some(joints) = deployment.joints() {
             let topic = names.resolve(&joints.topic)?;
-            match bag.topic(&topic) {
-                Ok(_) => found.push((topic, Stream::Joints)),
-                Err(_) => missing.push(format!("`{topic}` (joint states)")),
+            if has(bag, &topic, JointState::TYPE) {
+                found.push((topic, Stream::Joints));
+            } else {
+                missing.push(format!("{} (joint states)", wanted(bag, &topic, &[JointState::TYPE])));
             }
         }
         let topic = names.resolve(deployment.instruction_topic())?;
-        match (bag.topic(&topic), deployment.task()) {
-            (Ok(_), _) => found.push((topic, Stream::Instruction)),
-            (Err(_), None) => missing.push(format!("`{topic}` (instruction; parameter `task` would do)")),
-            (Err(_), Some(_)) => {}
+        if has(bag, &topic, StringMessage::TYPE) {
+            found.push((topic, Stream::Instruction));
+        } else if deployment.task().is_none() {
+            let wanted = wanted(bag, &topic, &[StringMessage::TYPE]);
+            missing.push(format!("{wanted} (instruction; parameter `task` would do)"));
         }
         if missing.is_empty() { Ok(Self(found)) } else { Err(ReplayError::missing(&missing, bag)) }
+    }
+
+    /// Whether messages on `topic` become samples.
+    pub fn listen_to(&self, topic: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == topic)
     }
 
     /// The samples of one message: one, none where nobody listens, more where cameras share a topic.
@@ -64,10 +72,22 @@ impl Streams {
     }
 }
 
+fn has(bag: &BagReader, topic: &str, kind: TypeName) -> bool {
+    bag.topic(topic).is_ok_and(|found| kind.matches(&found.type_name))
+}
+
+/// The topic, and what it should be where the bag has it as something else.
+fn wanted(bag: &BagReader, topic: &str, kinds: &[TypeName]) -> String {
+    let kinds: Vec<_> = kinds.iter().map(ToString::to_string).collect();
+    match bag.topic(topic) {
+        Ok(_) => format!("`{topic}` as {}", kinds.join(" or ")),
+        Err(_) => format!("`{topic}`"),
+    }
+}
+
 /// `topic` itself, or what stands beside it when pictures are recorded the other way.
 fn picture_topic<'b>(bag: &'b BagReader, topic: &str) -> Option<&'b Topic> {
-    let is_picture =
-        |found: &&Topic| Image::TYPE.matches(&found.type_name) || CompressedImage::TYPE.matches(&found.type_name);
+    let is_picture = |found: &&Topic| PICTURES.iter().any(|kind| kind.matches(&found.type_name));
     let beside = topic.strip_suffix(COMPRESSED).map_or_else(|| format!("{topic}{COMPRESSED}"), str::to_owned);
     [topic, &beside].into_iter().find_map(|name| bag.topic(name).ok().filter(is_picture))
 }

@@ -1,12 +1,14 @@
 //! Bags made here, a policy whose answers and stage times are known.
 
+mod bad_input;
+
 use std::path::PathBuf;
 
 use super::*;
 use crate::bag::BagWriter;
 use crate::deploy::ParamValue;
 use crate::deploy::samples::arm::at;
-use crate::deploy::samples::{ARM_IO, ARM_PROFILE, bundle, live_arm, parameters, profile};
+use crate::deploy::samples::{ARM_IO, ARM_PROFILE, arm_with, bundle, live_arm, parameters, profile};
 use crate::msg::{
     ActionChunk, CompressedImage, Header, Image, JointState, JointTrajectory, JointTrajectoryPoint, StringMessage,
 };
@@ -135,53 +137,6 @@ fn a_recorded_inference_takes_as_long_as_it_took_and_the_model_is_busy_meanwhile
     let run = made.run(&live_arm(), &mut Scripted::default()).unwrap();
     // Started at 10 ms; the frame of 200 ms finds the model busy, the one of 280 ms does not.
     assert_eq!(times(&run)[..2], [[0.0, 270.0], [280.0, 290.0]]);
-}
-
-#[test]
-fn two_runs_write_the_same_action_stream_byte_for_byte() {
-    let deployment = live_arm();
-    let folder = tempfile::tempdir().unwrap();
-    let mut streams = Vec::new();
-    for name in ["one.mcap", "two.mcap"] {
-        let run = three_observations().run(&deployment, &mut Scripted::default()).unwrap();
-        let path = folder.path().join(name);
-        record(&path, &deployment, &names(&[]), &run).unwrap();
-        let bag = BagReader::open(&path).unwrap();
-        let messages: Vec<_> = bag.messages().map(Result::unwrap).collect();
-        let chunks = messages.iter().filter(|m| m.topic == "/vla_node/action_chunk");
-        streams.push(chunks.map(|m| (m.log_time, m.data().to_vec())).collect::<Vec<_>>());
-        assert_eq!(messages.iter().filter(|m| m.topic == "/vla_node/timing").count(), 3);
-    }
-    assert_eq!(streams[0].len(), 3);
-    assert_eq!(streams[0], streams[1]);
-}
-
-#[test]
-fn a_written_run_is_what_the_next_one_expects() {
-    let deployment = live_arm();
-    let run = three_observations().run(&deployment, &mut Scripted::default()).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.mcap");
-    record(&path, &deployment, &names(&[]), &run).unwrap();
-    let earlier = chunks(&BagReader::open(&path).unwrap(), "/vla_node/action_chunk").unwrap();
-    assert_eq!(earlier, action_chunks(&deployment, &run));
-    let first = &earlier[0];
-    assert_eq!((first.source.as_str(), first.verdict.as_str(), first.kept_tokens), ("replay", "sent", 11));
-    assert_eq!((first.names.join(" "), first.chunk_size), ("shoulder elbow gripper".to_owned(), 4));
-}
-
-#[test]
-fn every_input_that_the_bag_lacks_is_listed_with_what_it_has() {
-    let text = StringMessage { data: "go".into() };
-    let made = Made::new().also(|bag| bag.write("/chatter", at(0.0), &text).unwrap());
-    let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(ARM_PROFILE), parameters(&[])).unwrap();
-    let error = made.run(&deployment, &mut Scripted::default()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "bag lacks `/images/front` (camera `front`), `/joint_states` (joint states), `/vla_node/instruction` \
-         (instruction; parameter `task` would do); it has `/chatter` (std_msgs/msg/String); `--ros-args -r name:=topic` \
-         gives an input another topic"
-    );
 }
 
 #[test]
