@@ -10,13 +10,11 @@ use crossbeam::select;
 
 use crate::drive::chunk_messages::ChunkMessages;
 use crate::drive::clock;
+use crate::drive::commands::{array, trajectory};
 use crate::drive::ros::{Publish, PublishError};
 use crate::engine::Decision;
-use crate::msg::{
-    ActionChunk, DiagnosticArray, Float64MultiArray, Header, JointTrajectory, JointTrajectoryPoint,
-    MultiArrayDimension, MultiArrayLayout,
-};
-use crate::safety::{SafeCommand, SafeOutput};
+use crate::msg::{ActionChunk, DiagnosticArray, Float64MultiArray, JointTrajectory};
+use crate::safety::SafeCommand;
 use crate::time::Stamp;
 
 /// Messages between two rounds of the thread; it waits for nobody, so that more than a few mean that it is stuck.
@@ -173,24 +171,4 @@ impl Running {
         self.next_row = row + 1;
         Some(row)
     }
-}
-
-/// A segment whose times count from the observation's stamp, as in the command.
-fn trajectory(command: &SafeCommand, output: &SafeOutput) -> JointTrajectory {
-    let point = |(time, positions): (&crate::time::Span, &[f64])| JointTrajectoryPoint {
-        positions: positions.to_vec(),
-        time_from_start: (*time).into(),
-        ..JointTrajectoryPoint::default()
-    };
-    JointTrajectory {
-        header: Header::new(command.stamp(), ""),
-        joint_names: output.names().iter().map(ToString::to_string).collect(),
-        points: command.times().iter().zip(output.rows()).map(point).collect(),
-    }
-}
-
-fn array(values: &[f64]) -> Float64MultiArray {
-    let size = values.len() as u32;
-    let dim = vec![MultiArrayDimension { label: "value".to_owned(), size, stride: size }];
-    Float64MultiArray { layout: MultiArrayLayout { dim, data_offset: 0 }, data: values.to_vec() }
 }

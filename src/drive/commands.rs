@@ -1,0 +1,28 @@
+//! Commands as the messages that controllers take, the same from the live node and from replay.
+
+use crate::msg::{
+    Float64MultiArray, Header, JointTrajectory, JointTrajectoryPoint, MultiArrayDimension, MultiArrayLayout,
+};
+use crate::safety::{SafeCommand, SafeOutput};
+use crate::time::Span;
+
+/// A segment whose times count from the observation's stamp, as in the command.
+pub fn trajectory(command: &SafeCommand, output: &SafeOutput) -> JointTrajectory {
+    let point = |(time, positions): (&Span, &[f64])| JointTrajectoryPoint {
+        positions: positions.to_vec(),
+        time_from_start: (*time).into(),
+        ..JointTrajectoryPoint::default()
+    };
+    JointTrajectory {
+        header: Header::new(command.stamp(), ""),
+        joint_names: output.names().iter().map(ToString::to_string).collect(),
+        points: command.times().iter().zip(output.rows()).map(point).collect(),
+    }
+}
+
+/// One row of a command that leaves when it is due.
+pub fn array(values: &[f64]) -> Float64MultiArray {
+    let size = values.len() as u32;
+    let dim = vec![MultiArrayDimension { label: "value".to_owned(), size, stride: size }];
+    Float64MultiArray { layout: MultiArrayLayout { dim, data_offset: 0 }, data: values.to_vec() }
+}

@@ -1,0 +1,112 @@
+//! Runs as bags.
+
+use super::*;
+use crate::msg::Float64MultiArray;
+
+#[test]
+fn two_runs_write_the_same_action_stream_byte_for_byte() {
+    let deployment = live_arm();
+    let folder = tempfile::tempdir().unwrap();
+    let mut streams = Vec::new();
+    for name in ["one.mcap", "two.mcap"] {
+        let run = three_observations().run(&deployment, &mut Scripted::default()).unwrap();
+        let path = folder.path().join(name);
+        record(&path, &deployment, &names(&[]), &run).unwrap();
+        let bag = BagReader::open(&path).unwrap();
+        let messages: Vec<_> = bag.messages().map(Result::unwrap).collect();
+        let chunks = messages.iter().filter(|m| m.topic == "/vla_node/action_chunk");
+        streams.push(chunks.map(|m| (m.log_time, m.data().to_vec())).collect::<Vec<_>>());
+        assert_eq!(messages.iter().filter(|m| m.topic == "/vla_node/timing").count(), 3);
+    }
+    assert_eq!(streams[0].len(), 3);
+    assert_eq!(streams[0], streams[1]);
+}
+
+#[test]
+fn a_written_run_is_what_the_next_one_expects() {
+    let deployment = live_arm();
+    let run = three_observations().run(&deployment, &mut Scripted::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.mcap");
+    record(&path, &deployment, &names(&[]), &run).unwrap();
+    let earlier = chunks(&BagReader::open(&path).unwrap(), "/vla_node/action_chunk").unwrap();
+    assert_eq!(earlier, action_chunks(&deployment, &run));
+    let first = &earlier[0];
+    assert_eq!((first.source.as_str(), first.verdict.as_str(), first.kept_tokens), ("replay", "sent", 11));
+    assert_eq!((first.names.join(" "), first.chunk_size), ("shoulder elbow gripper".to_owned(), 4));
+}
+
+#[test]
+fn sent_trajectories_are_written_on_the_topics_of_the_node_and_a_dry_run_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.mcap");
+    let deployment = live_arm();
+    let run = three_observations().run(&deployment, &mut Scripted::default()).unwrap();
+    record(&path, &deployment, &names(&["__ns:=/left", "~/joint_trajectory:=/arm/follow"]), &run).unwrap();
+    let bag = BagReader::open(&path).unwrap();
+    let sent: Vec<_> = bag.messages().map(Result::unwrap).filter(|message| message.topic == "/arm/follow").collect();
+    let times: Vec<_> = sent.iter().map(|message| message.log_time.since(at(0.0)).millis()).collect();
+    assert_eq!(times, [10.0, 210.0, 410.0]);
+    let second: JointTrajectory = sent[1].decode().unwrap();
+    assert_eq!(Stamp::from(second.header.stamp), at(200.0));
+    assert_eq!(second.joint_names, ["j1", "j2", "finger"]);
+    // Row 0 was due 10 ms ago. Row 1: two degrees the other way round from 0.25 rad, 0.2 rad, and 0.6 of the way from 0.01 m to 0.05 m.
+    let row = &second.points[0].positions;
+    let want = [0.25 - 2.0_f64.to_radians(), 0.2, 0.034];
+    assert!(row.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-12), "{row:?}");
+    assert_eq!(
+        bag.topics().map(|topic| topic.name.as_str()).collect::<Vec<_>>(),
+        ["/arm/follow", "/left/vla_node/action_chunk", "/left/vla_node/timing"]
+    );
+
+    let dry = arm_with(&[]);
+    let run = three_observations().run(&dry, &mut Scripted::default()).unwrap();
+    record(&path, &dry, &names(&[]), &run).unwrap();
+    assert!(BagReader::open(&path).unwrap().topic("/vla_node/joint_trajectory").is_err());
+}
+
+#[test]
+fn rows_are_written_when_they_are_due_until_the_next_command_replaces_them() {
+    struct Rows;
+    impl Answer for Rows {
+        fn answer(&mut self, _: &Observation) -> Result<Answered, String> {
+            let rows = [[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]].concat();
+            Ok(Answered { chunk: Chunk::new(rows, 2).unwrap(), kept_tokens: 0, stages: vec![] })
+        }
+    }
+    let io = "
+rate_hz: 5
+actions:
+- {name: eef_x, unit: controller_input, kind: eef_delta_position, scale: 0.05, frame: base, reference: measured}
+- {name: gripper, unit: normalized, kind: gripper, open: 1.0, closed: 0.0, threshold: 0.5}
+";
+    let robot = "
+format: 1
+robot: box
+inputs:
+- {kind: camera, camera: front, transport: raw, max_age_ms: 100}
+outputs:
+- kind: controller_input
+  dims:
+  - {action: gripper, open: -1.0, closed: 1.0, max_step: 2.0}
+  - {action: eef_x, min: -0.9, max: 1.0, max_step: 0.5}
+";
+    let more = [("dry_run", ParamValue::Bool(false)), ("task", ParamValue::String("go".to_owned()))];
+    let deployment = Deployment::check(&bundle(io, &["front"]), &profile(robot), parameters(&more)).unwrap();
+    let run = three_observations().run(&deployment, &mut Rows).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.mcap");
+    record(&path, &deployment, &names(&[]), &run).unwrap();
+    let bag = BagReader::open(&path).unwrap();
+    let rows: Vec<_> =
+        bag.messages().map(Result::unwrap).filter(|message| message.topic == "/vla_node/command").collect();
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| (row.log_time.since(at(0.0)).millis(), row.decode::<Float64MultiArray>().unwrap().data))
+        .collect();
+    let [second, third] = [[1.0, -0.2], [-1.0, 0.1]].map(|row| row.to_vec());
+    // Decided at 10, 210 and 410 ms from what was seen 10 ms before, so that row 0 is past and row 2 of the first two is
+    // replaced before it is due.
+    let want = [(200.0, second.clone()), (400.0, second.clone()), (600.0, second), (800.0, third)];
+    assert_eq!(rows, want);
+}
