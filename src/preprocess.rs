@@ -343,7 +343,7 @@ mod tests {
         let mut message = |frames: &[Arc<Frame>], state| preprocessor.run(frames, state, "go").unwrap_err().to_string();
         let state = Some(&[0.0; 3][..]);
         assert_eq!(message(std::slice::from_ref(&good), state), "got 1 camera frames, wanted 2");
-        let wrist = "camera `wrist`: 2 rows of 9 bytes: got 17 bytes, wanted 18";
+        let wrist = "camera `wrist`: image data has 17 bytes, 2 rows of 9 bytes need 18";
         assert_eq!(message(&[good.clone(), short], state), wrist);
         let absent = "the policy takes a state of 3 values, got none";
         assert_eq!(message(&[good.clone(), good], None), absent);
