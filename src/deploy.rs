@@ -3,6 +3,7 @@
 //! The three documents own different facts; here they meet, and every mismatch is listed at once.
 //! Holding a [`Deployment`] is the proof that this policy can drive this robot today.
 
+mod declared;
 mod inputs;
 mod outputs;
 mod parameters;
@@ -18,6 +19,7 @@ use vla_bundle::{Bundle, Io, Unit};
 use crate::profile::{Limits, OutputKind, Profile, Transport};
 use crate::time::Span;
 
+pub use declared::{Declared, ParamKind, Setting, declare};
 pub use parameters::{Motion, ParamValue, ParameterError, RunParameters};
 
 /// A policy, a robot and a way to run that fit together.

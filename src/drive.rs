@@ -6,6 +6,7 @@ pub mod chunk_messages;
 pub mod clock;
 pub mod commands;
 pub mod node;
+pub mod parameters;
 pub mod replay;
 pub mod ros;
 pub mod ros_args;

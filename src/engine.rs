@@ -79,6 +79,10 @@ impl Engine {
                 }
             }
             Event::Inferred { request, result } => self.take_result(now, request, result, effects),
+            Event::DryRun => {
+                self.motion = Motion::DryRun;
+                effects.push(Effect::Halt);
+            }
             Event::Tick => self.report_readiness(now, effects),
         }
         self.start_inference(now, effects);

@@ -8,13 +8,14 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 
 use peer::{PATIENCE, Robot, domain};
 use serde_json::json;
-use vla_runtime::drive::ros::{Dds, DdsSettings, Network, Session as _, Transport as _};
+use vla_runtime::drive::ros::{Dds, DdsSettings, Network, Services, Session as _, Transport as _};
 use vla_runtime::msg::{ActionChunk, Duration, Header, JointTrajectory};
 use vla_runtime::time::Stamp;
 use vla_runtime::types::Encoding;
 
 fn join(name: &str) -> Dds {
-    Dds::join(DdsSettings { domain: domain(), network: Network::Localhost }, "/arm", name).unwrap()
+    Dds::join(DdsSettings { domain: domain(), network: Network::Localhost, services: Services::Enhanced }, "/arm", name)
+        .unwrap()
 }
 
 fn header() -> serde_json::Value {

@@ -12,9 +12,10 @@ use std::io;
 
 use crossbeam::channel::Receiver;
 
-use crate::deploy::{Deployment, Motion};
+use crate::deploy::{Deployment, Motion, declare};
 use crate::drive::answer::Answer;
 use crate::drive::chunk_messages::{ChunkMessages, Source};
+use crate::drive::parameters::Parameters;
 use crate::drive::ros::{Transport, TransportError, largest_receive_buffer};
 use crate::drive::ros_args::{NameError, RosArgs};
 use crate::profile;
@@ -55,6 +56,8 @@ pub fn run<T: Transport>(
 ) -> Result<(), NodeError> {
     let mut inbox = Inbox::new();
     subscribe(deployment, names, &mut transport, &mut inbox)?;
+    let cameras = deployment.cameras().iter().map(|camera| &*camera.name);
+    transport.serve_parameters(Parameters::new(declare(names.parameters(), cameras), inbox.changes()))?;
     let publishers = publishers(deployment, names, &mut transport)?;
     let inference = InferenceThread::start(policy)?;
     let publish = PublishThread::start(publishers, ChunkMessages::new(deployment, Source::Live))?;

@@ -202,7 +202,8 @@ impl Player<'_> {
                 Effect::Report(Report::InferenceFailed { reason, .. }) => self.run.notes.failed(reason),
                 Effect::Report(Report::NotReady(reason)) => self.run.notes.not_ready(reason),
                 Effect::Report(Report::Dropped(dropped)) => self.run.notes.dropped(&dropped),
-                Effect::Report(Report::Outdated { .. }) => {}
+                // Replay sends nothing that could be held back.
+                Effect::Report(Report::Outdated { .. }) | Effect::Halt => {}
             }
         }
     }

@@ -8,8 +8,9 @@ mod settings;
 use serde::Serialize;
 
 pub use dds::{Dds, DdsSession};
-pub use settings::{DdsSettings, Network, SettingsError, largest_receive_buffer};
+pub use settings::{DdsSettings, Network, Services, SettingsError, largest_receive_buffer};
 
+use crate::drive::parameters::Parameters;
 use crate::msg::{FrameError, JointsError, Message};
 use crate::time::Stamp;
 use crate::types::{Frame, JointSample};
@@ -128,6 +129,9 @@ pub trait Transport {
         &mut self,
         topic: &str,
     ) -> Result<Box<dyn Publish<M>>, TransportError>;
+
+    /// The parameter services of a ROS node.
+    fn serve_parameters(&mut self, parameters: Parameters) -> Result<(), TransportError>;
 
     /// Lets messages flow.
     fn start(self) -> Result<Self::Session, TransportError>;

@@ -25,6 +25,8 @@ pub enum Event {
         /// Its result, or why there is none.
         result: Result<Inferred, String>,
     },
+    /// From now on nothing moves; there is no way back.
+    DryRun,
     /// Time passed; the driver's timer says so, at most once per period of its own choice.
     Tick,
 }
@@ -41,6 +43,8 @@ pub enum Effect {
     },
     /// Publish and record; the verdict holds what may reach the robot.
     Decided(Decision),
+    /// Let nothing more leave of the command that was decided last.
+    Halt,
     /// Tell people.
     Report(Report),
 }

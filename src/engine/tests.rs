@@ -301,3 +301,13 @@ fn a_command_that_has_run_out_gives_way_to_where_the_arm_is() {
         "rejected: joint_trajectory `j2` row 0 steps from 0.6 to 0.15 rad, wanted at most 0.1"
     );
 }
+
+#[test]
+fn after_a_dry_run_is_asked_for_nothing_is_sent() {
+    let mut script = Script::live();
+    let request = script.request(0.0, REST);
+    assert_eq!(script.answer(0.0, request, &STEPS).verdict.to_string(), "sent");
+    let request = script.request(200.0, REST);
+    assert_eq!(script.at(201.0, Event::DryRun), [Effect::Halt]);
+    assert_eq!(script.answer(202.0, request, &STEPS).verdict, Verdict::DryRun);
+}

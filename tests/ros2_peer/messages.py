@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from cyclonedds.idl import IdlStruct
-from cyclonedds.idl.types import array, byte, float64, int32, sequence, uint8, uint32, uint64
+from cyclonedds.idl.types import array, byte, float64, int32, int64, sequence, uint8, uint32, uint64
 
 
 @dataclass
@@ -169,3 +169,69 @@ class NodeEntitiesInfo(IdlStruct, typename="rmw_dds_common::msg::dds_::NodeEntit
 class ParticipantEntitiesInfo(IdlStruct, typename="rmw_dds_common::msg::dds_::ParticipantEntitiesInfo_"):
     gid: Gid
     node_entities_info_seq: sequence[NodeEntitiesInfo]
+
+
+@dataclass
+class ParameterValue(IdlStruct, typename="rcl_interfaces::msg::dds_::ParameterValue_"):
+    type: uint8 = 0
+    bool_value: bool = False
+    integer_value: int64 = 0
+    double_value: float64 = 0.0
+    string_value: str = ""
+    byte_array_value: sequence[uint8] = field(default_factory=list)
+    bool_array_value: sequence[bool] = field(default_factory=list)
+    integer_array_value: sequence[int64] = field(default_factory=list)
+    double_array_value: sequence[float64] = field(default_factory=list)
+    string_array_value: sequence[str] = field(default_factory=list)
+
+
+@dataclass
+class Parameter(IdlStruct, typename="rcl_interfaces::msg::dds_::Parameter_"):
+    name: str
+    value: ParameterValue
+
+
+@dataclass
+class ParameterEvent(IdlStruct, typename="rcl_interfaces::msg::dds_::ParameterEvent_"):
+    stamp: Time
+    node: str
+    new_parameters: sequence[Parameter]
+    changed_parameters: sequence[Parameter]
+    deleted_parameters: sequence[Parameter]
+
+
+@dataclass
+class SetParametersResult(IdlStruct, typename="rcl_interfaces::msg::dds_::SetParametersResult_"):
+    successful: bool
+    reason: str
+
+
+# rmw_cyclonedds_cpp puts the identity of a request in front of the request and of its reply.
+
+
+@dataclass
+class GetParametersRequest(IdlStruct, typename="rcl_interfaces::srv::dds_::GetParameters_Request_"):
+    guid: uint64
+    seq: int64
+    names: sequence[str]
+
+
+@dataclass
+class GetParametersResponse(IdlStruct, typename="rcl_interfaces::srv::dds_::GetParameters_Response_"):
+    guid: uint64
+    seq: int64
+    values: sequence[ParameterValue]
+
+
+@dataclass
+class SetParametersRequest(IdlStruct, typename="rcl_interfaces::srv::dds_::SetParameters_Request_"):
+    guid: uint64
+    seq: int64
+    parameters: sequence[Parameter]
+
+
+@dataclass
+class SetParametersResponse(IdlStruct, typename="rcl_interfaces::srv::dds_::SetParameters_Response_"):
+    guid: uint64
+    seq: int64
+    results: sequence[SetParametersResult]

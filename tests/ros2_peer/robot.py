@@ -5,6 +5,7 @@
 SCRIPT: {"send": [{"topic", "type", "rate_hz", "message": {fields}} ...], "hear": [{"topic", "type"} ...]}
 A topic that starts with `/` is a ROS topic, any other is DDS's own name (`rq/node/get_parametersRequest`).
 A rate of 0 sends once and latches; a hearer with `latched` wants the same of its publishers. Where `stamp_now` is true the header's stamp is the time of sending.
+Sequences of messages are given as {"sequence": "Type", "values": [{fields} ...]}.
 Byte sequences are given as {"pattern": N}: N bytes that count up from 0 and wrap at 251.
 """
 
@@ -42,6 +43,8 @@ def fill(kind, fields):
         value = fields[field.name]
         if isinstance(value, dict) and "pattern" in value:
             value = [index % 251 for index in range(value["pattern"])]
+        elif isinstance(value, dict) and "sequence" in value:
+            value = [fill(getattr(messages, value["sequence"]), each) for each in value["values"]]
         elif isinstance(value, dict):
             value = fill(getattr(messages, field.type.__name__), value)
         values[field.name] = value

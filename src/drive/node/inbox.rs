@@ -7,6 +7,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::queue::ArrayQueue;
 
 use crate::drive::clock;
+use crate::drive::parameters::{Apply, Change};
 use crate::drive::ros::{InputError, Sink, Stamped};
 use crate::time::Stamp;
 use crate::types::{Frame, JointSample, Sample, Value};
@@ -21,6 +22,8 @@ pub(super) struct Inbox {
     streams: Vec<Arc<Stream>>,
     wake: Sender<()>,
     woken: Receiver<()>,
+    freeze: Sender<()>,
+    frozen: Receiver<()>,
 }
 
 /// One subscription.
@@ -36,7 +39,9 @@ impl Inbox {
     pub fn new() -> Self {
         // One waiting signal is as good as many: the engine empties every stream when it wakes.
         let (wake, woken) = bounded(1);
-        Self { streams: Vec::new(), wake, woken }
+        // Likewise: to stop moving twice is to stop moving.
+        let (freeze, frozen) = bounded(1);
+        Self { streams: Vec::new(), wake, woken, freeze, frozen }
     }
 
     /// A camera's stream, and where to put its pictures; `camera` is its index in the deployment's list.
@@ -89,6 +94,21 @@ impl Inbox {
                 stream.error.force_push(error);
             }
         })
+    }
+
+    /// What changed parameters do.
+    pub fn changes(&mut self) -> Apply {
+        let (mut task, freeze) = (self.instructions("parameter task"), self.freeze.clone());
+        Box::new(move |change| match change {
+            Change::Task(text) => task(Ok(text)),
+            // Full means that the engine is about to stop moving anyway.
+            Change::DryRun => drop(freeze.try_send(())),
+        })
+    }
+
+    /// Signals that from now on nothing may move.
+    pub fn frozen(&self) -> &Receiver<()> {
+        &self.frozen
     }
 
     /// Signals that something arrived.

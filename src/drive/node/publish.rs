@@ -40,6 +40,8 @@ pub(super) enum OutputPublisher {
 pub(super) enum Outgoing {
     Decision(Box<Decision>),
     Diagnostics(DiagnosticArray),
+    /// No row of the running command leaves any more.
+    Halt,
 }
 
 /// The running thread.
@@ -115,6 +117,7 @@ impl Publishing {
 
     fn publish(&mut self, outgoing: Outgoing) {
         match outgoing {
+            Outgoing::Halt => self.running = None,
             Outgoing::Diagnostics(array) => self.count(self.publishers.diagnostics.publish(array)),
             Outgoing::Decision(decision) => {
                 if let Some(command) = decision.verdict.command() {

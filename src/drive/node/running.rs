@@ -63,6 +63,10 @@ impl Running {
                         self.engine.handle(clock::now(), Event::Sample(sample), &mut self.effects);
                     }
                 }
+                recv(self.inbox.frozen()) -> _ => {
+                    tracing::warn!("dry run from now on, nothing will move");
+                    self.engine.handle(clock::now(), Event::DryRun, &mut self.effects);
+                }
                 recv(self.inference.replies()) -> reply => {
                     let Ok(Reply { request, result }) = reply else { return Err(NodeError::Died("inference")) };
                     if let Ok(inferred) = &result {
@@ -89,6 +93,11 @@ impl Running {
                 Effect::Decided(decision) => {
                     note(&decision, &mut self.facts);
                     if !self.publish.send(Outgoing::Decision(Box::new(decision))) {
+                        return Err(NodeError::Died("publish"));
+                    }
+                }
+                Effect::Halt => {
+                    if !self.publish.send(Outgoing::Halt) {
                         return Err(NodeError::Died("publish"));
                     }
                 }

@@ -41,11 +41,13 @@ outputs:
   - {action: eef_x, min: -0.9, max: 1.0, max_step: 0.5}
 ";
 
+type Served = Arc<Mutex<Option<Parameters>>>;
 type FrameSink = Arc<Mutex<Option<Sink<Stamped<Frame>>>>>;
 
 /// Hands every published message to the test as JSON, with the time it left.
 struct Fake {
     camera: FrameSink,
+    parameters: Served,
     sent: Sender<(String, Stamp, Value)>,
     alive: Arc<AtomicBool>,
 }
@@ -102,6 +104,11 @@ impl Transport for Fake {
         Ok(Box::new(FakePublisher(topic.to_owned(), self.sent.clone())))
     }
 
+    fn serve_parameters(&mut self, parameters: Parameters) -> Result<(), TransportError> {
+        *self.parameters.lock().unwrap() = Some(parameters);
+        Ok(())
+    }
+
     fn start(self) -> Result<FakeSession, TransportError> {
         Ok(FakeSession(self.alive))
     }
@@ -122,6 +129,7 @@ impl Answer for Scripted {
 /// A running node and the ends that a test holds.
 struct Started {
     camera: FrameSink,
+    parameters: Served,
     sent: Receiver<(String, Stamp, Value)>,
     alive: Arc<AtomicBool>,
     stop: crossbeam::channel::Sender<()>,
@@ -137,10 +145,12 @@ impl Started {
         let (sender, sent) = channel();
         let (stop, stopped) = crossbeam::channel::bounded(1);
         let (camera, alive) = (FrameSink::default(), Arc::new(AtomicBool::new(true)));
-        let transport = Fake { camera: Arc::clone(&camera), sent: sender, alive: Arc::clone(&alive) };
+        let parameters = Served::default();
+        let (eye, served) = (Arc::clone(&camera), Arc::clone(&parameters));
+        let transport = Fake { camera: eye, parameters: served, sent: sender, alive: Arc::clone(&alive) };
         let policy = Scripted(Some(rows.concat()));
         let thread = std::thread::spawn(move || run(&deployment, policy, &names, transport, &stopped));
-        Self { camera, sent, alive, stop, thread }
+        Self { camera, parameters, sent, alive, stop, thread }
     }
 
     /// Shows a picture whose stamp is `ahead` of now, as soon as somebody looks.
@@ -156,6 +166,11 @@ impl Started {
             std::thread::park_timeout(Duration::from_millis(5));
         }
         panic!("nobody looks");
+    }
+
+    fn set(&self, name: &str, value: ParamValue) {
+        let mut parameters = self.parameters.lock().unwrap();
+        parameters.as_mut().unwrap().set(&[(name.to_owned(), Some(value))]).unwrap();
     }
 
     fn next(&self, topic: &str) -> (Stamp, Value) {
@@ -199,6 +214,35 @@ fn rows_of_a_controller_input_leave_when_they_are_due() {
         let late = left.since(stamp + Span::from_millis(200.0).times(index as i64));
         assert!(late >= Span::ZERO && late < Span::from_millis(200.0), "row {index} left {late} after it was due");
     }
+    node.end().unwrap();
+}
+
+#[test]
+fn no_row_leaves_after_a_parameter_has_switched_motion_off() {
+    let node = Started::new("go", [[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]]);
+    node.show(Span::from_millis(30.0));
+    node.next("/arm/vla_node/command");
+    node.set("dry_run", ParamValue::Bool(true));
+    // The second of these comes later than the last row was due.
+    for _ in 0..2 {
+        let topics = std::iter::from_fn(|| node.sent.recv_timeout(PATIENCE).ok()).map(|(topic, ..)| topic);
+        assert_eq!(
+            topics.take_while(|topic| topic != "/diagnostics").filter(|topic| topic == "/arm/vla_node/command").count(),
+            0
+        );
+    }
+    node.end().unwrap();
+}
+
+#[test]
+fn a_task_parameter_is_an_instruction() {
+    let node = Started::new("go", [[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]]);
+    // The picture comes last: until then nothing is inferred.
+    node.show(Span::from_millis(-5000.0));
+    node.set("task", ParamValue::String("come back".to_owned()));
+    node.next("/diagnostics");
+    node.show(Span::from_millis(30.0));
+    assert_eq!(node.next("/arm/vla_node/action_chunk").1["task"], "come back");
     node.end().unwrap();
 }
 

@@ -1,6 +1,7 @@
 //! [`Transport`] over DDS with `ros2-client`; named here and below only.
 
 mod endpoints;
+mod parameters;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -10,7 +11,7 @@ use std::pin::{Pin, pin};
 use std::thread::JoinHandle;
 
 use ros2_client::dds::rustdds::{DomainParticipantBuilder, Topic, TopicKind};
-use ros2_client::dds::{Node, Subscription};
+use ros2_client::dds::{Node, ServiceMapping, Subscription};
 use ros2_client::qos::{Durability, History, WhenFull};
 use ros2_client::ros2::{QosPolicies, QosPolicyBuilder, policy};
 use ros2_client::{Context, Gid, MessageInfo, NodeName, NodeOptions, QosProfile, ReadError};
@@ -20,11 +21,13 @@ use smol::LocalExecutor;
 use smol::stream::{Stream, StreamExt};
 
 use endpoints::Endpoints;
+use parameters::ParameterServers;
 
 use super::{
-    DdsSettings, InputError, Mismatch, Network, Publish, PublishError, Session, Sink, Stamped, Transport,
+    DdsSettings, InputError, Mismatch, Network, Publish, PublishError, Services, Session, Sink, Stamped, Transport,
     TransportError,
 };
+use crate::drive::parameters::Parameters;
 use crate::msg::{CompressedImage, FrameError, Image, JointState, Message, StringMessage, TypeName};
 use crate::types::{Frame, JointSample};
 
@@ -45,6 +48,7 @@ pub struct Dds {
     node: Node,
     receivers: Vec<Receiver>,
     endpoints: Endpoints,
+    services: ServiceMapping,
 }
 
 /// Makes the future that receives one topic; called on the thread that runs it.
@@ -83,7 +87,11 @@ impl Dds {
         // The crate's parameter services answer Fast DDS only and describe nothing.
         let options = NodeOptions::new().start_parameter_services(false);
         let node = context.new_node(node_name, options).map_err(|error| failed(error.to_string()))?;
-        Ok(Self { context, node, receivers: Vec::new(), endpoints: Endpoints::default() })
+        let services = match settings.services {
+            Services::Enhanced => ServiceMapping::Enhanced,
+            Services::Cyclone => ServiceMapping::Cyclone,
+        };
+        Ok(Self { context, node, receivers: Vec::new(), endpoints: Endpoints::default(), services })
     }
 
     fn topic(&self, topic: &str, kind: TypeName, qos: &QosPolicies) -> Result<Topic, String> {
@@ -192,6 +200,17 @@ impl Transport for Dds {
             Ok(publisher) => Ok(Box::new(DdsPublisher { topic: topic.to_owned(), publisher })),
             Err(reason) => Err(TransportError::Endpoint { action: "publish", topic: topic.to_owned(), reason }),
         }
+    }
+
+    fn serve_parameters(&mut self, parameters: Parameters) -> Result<(), TransportError> {
+        let servers = ParameterServers::new(&self.context, &mut self.node, self.services);
+        let servers = servers.map_err(|error| TransportError::Endpoint {
+            action: "serve the parameters of",
+            topic: self.node.fully_qualified_name(),
+            reason: error.to_string(),
+        })?;
+        self.receivers.push(Box::new(move || Box::pin(servers.serve(parameters))));
+        Ok(())
     }
 
     fn start(mut self) -> Result<DdsSession, TransportError> {

@@ -9,6 +9,17 @@ pub struct DdsSettings {
     pub domain: u16,
     /// How far to look.
     pub network: Network,
+    /// How requests and replies are matched.
+    pub services: Services,
+}
+
+/// Which way of services the other programs speak; topics are the same in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Services {
+    /// The identity of a request stands beside the message: Fast DDS, Connext.
+    Enhanced,
+    /// It stands in front of the message: CycloneDDS.
+    Cyclone,
 }
 
 /// How far to look for other programs.
@@ -35,7 +46,7 @@ pub enum SettingsError {
 const LAST_DOMAIN: u16 = 232;
 
 impl DdsSettings {
-    /// Reads ROS_DOMAIN_ID, ROS_LOCALHOST_ONLY and ROS_AUTOMATIC_DISCOVERY_RANGE through `variable`.
+    /// Reads ROS_DOMAIN_ID, ROS_LOCALHOST_ONLY, ROS_AUTOMATIC_DISCOVERY_RANGE and RMW_IMPLEMENTATION through `variable`.
     /// The older ROS_LOCALHOST_ONLY wins where it is set, as in ROS 2.
     pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -51,7 +62,12 @@ impl DdsSettings {
             (Some(_), _) | (None, None | Some("SUBNET" | "SYSTEM_DEFAULT")) => Network::Subnet,
             (None, Some(other)) => return Err(SettingsError::Range(other.to_owned())),
         };
-        Ok(Self { domain, network })
+        // We are no implementation of rmw: its name only says whom our services shall understand.
+        let services = match set("RMW_IMPLEMENTATION").as_deref() {
+            Some("rmw_cyclonedds_cpp") => Services::Cyclone,
+            Some(_) | None => Services::Enhanced,
+        };
+        Ok(Self { domain, network, services })
     }
 }
 
@@ -71,13 +87,25 @@ mod tests {
 
     #[test]
     fn the_domain_is_a_number_that_has_ports() {
-        assert_eq!(settings(&[]), Ok(DdsSettings { domain: 0, network: Network::Subnet }));
+        assert_eq!(
+            settings(&[]),
+            Ok(DdsSettings { domain: 0, network: Network::Subnet, services: Services::Enhanced })
+        );
         assert_eq!(settings(&[("ROS_DOMAIN_ID", "232")]).unwrap().domain, 232);
         assert_eq!(
             settings(&[("ROS_DOMAIN_ID", "233")]).unwrap_err().to_string(),
             "ROS_DOMAIN_ID is `233`, it must be a whole number from 0 to 232"
         );
         assert!(settings(&[("ROS_DOMAIN_ID", "-1")]).is_err() && settings(&[("ROS_DOMAIN_ID", "two")]).is_err());
+    }
+
+    #[test]
+    fn services_speak_as_the_configured_middleware_does() {
+        let services = |name: &str| settings(&[("RMW_IMPLEMENTATION", name)]).unwrap().services;
+        assert_eq!(
+            (services("rmw_cyclonedds_cpp"), services("rmw_fastrtps_cpp")),
+            (Services::Cyclone, Services::Enhanced)
+        );
     }
 
     #[test]
