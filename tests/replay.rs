@@ -115,6 +115,21 @@ fn a_bag_with_raw_pictures_and_a_task_from_the_command_line_is_replayed() {
 }
 
 #[test]
+fn a_recording_that_broke_off_is_replayed_with_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(Path::new(ROOT).join("tests/data/bags/arm6_raw/arm6_raw.mcap")).unwrap();
+    let cut = dir.path().join("cut.mcap");
+    std::fs::write(&cut, &whole[..whole.len() - 4]).unwrap();
+    let how = ["--profile", "calibration/robots/arm6.yaml", "--params", "launch/params/arm6.yaml"];
+    let task = ["--ros-args", "-p", "task:=put the red block on the plate"];
+    let arguments = [&["replay", bundles()[0].to_str().unwrap(), cut.to_str().unwrap()][..], &how, &task].concat();
+    let output = Command::new(env!("CARGO_BIN_EXE_vla")).args(arguments).current_dir(ROOT).output().unwrap();
+    assert!(stdout(&output).starts_with("decisions         2  in 0.980 s\n"));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains(" WARN the recorder was interrupted: the file ends without its closing records, "), "{told}");
+}
+
+#[test]
 fn a_file_that_is_no_bag_is_refused() {
     let line = refusal(&replay(&bundles()[0], "../README.md", &NAMES));
     let want = "vla: error: not a bag: the first bytes are [23, 20, 54, 65, 73, 74, 20, 64, 61, 74, 61, 0a, 0a, 45, 76, 65], \

@@ -67,10 +67,8 @@ impl McapFile {
         let (mut definitions, mut statistics, mut segments) = (Definitions::default(), None, Vec::new());
         let mut walk = Walk { bytes: &self.map, at: mcap::MAGIC.len() };
         let ended = loop {
-            // A file system that lost power may leave zeros where a record should stand.
-            let Some(Ok(frame)) = walk.step().filter(|step| !matches!(step, Ok(Frame { opcode: 0, .. }))) else {
-                break false;
-            };
+            // Nothing, half a record, or the zeros that a file system left: those end without a footer as well.
+            let Some(Ok(frame)) = walk.step() else { break false };
             match frame.opcode {
                 op::FOOTER => break self.map[walk.at..].starts_with(mcap::MAGIC),
                 op::MESSAGE | op::CHUNK | op::SCHEMA | op::CHANNEL | op::STATISTICS => {}

@@ -70,11 +70,11 @@ impl SqliteFile {
             let encoding: String = row.get(3)?;
             Ok((row.get(0)?, (Channel::new(row.get(1)?, row.get(2)?, &encoding), 0)))
         };
-        let topics = self.rows("SELECT id, name, type, serialization_format FROM topics NOT INDEXED", topic)?;
+        let topics = self.rows("SELECT id, name, type, serialization_format FROM topics", topic)?;
         self.channels = topics.into_iter().collect();
         let place =
             |row: &Row| Ok(Place { log_time: Stamp::from_nanos(row.get(0)?), row: row.get(1)?, channel: row.get(2)? });
-        self.messages = self.rows("SELECT timestamp, rowid, topic_id FROM messages NOT INDEXED", place)?;
+        self.messages = self.rows("SELECT timestamp, rowid, topic_id FROM messages", place)?;
         self.messages.sort_unstable();
         for Place { row, channel, .. } in &self.messages {
             match self.channels.get_mut(channel) {

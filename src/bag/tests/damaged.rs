@@ -144,6 +144,10 @@ fn a_database_that_is_no_bag_says_why() {
              SELECT id, 1 AS topic_id, id AS timestamp, x'00' AS data FROM n",
             "it is no bag, table `messages` is missing",
         ),
+        (
+            "DROP TABLE messages; CREATE VIRTUAL TABLE messages USING rtree(topic_id, timestamp, data)",
+            "it is no bag, table `messages` is missing",
+        ),
         ("UPDATE messages SET topic_id = 77 WHERE id = 2", "message 2 is of unknown topic 77"),
         (
             "UPDATE messages SET timestamp = 'noon' WHERE id = 2",
@@ -165,6 +169,53 @@ fn a_value_that_is_no_payload_ends_the_messages_with_an_error() {
     assert_eq!(results.len(), 3);
     let want = "SQLite bag: message 3: Invalid column type Integer at index: 0, name: data: ";
     assert!(results[2].as_ref().is_err_and(|e| e.starts_with(want)), "{results:?}");
+}
+
+#[test]
+fn a_message_that_is_computed_is_no_larger_than_a_picture() {
+    let (_folder, path) = database(
+        "DROP TABLE messages; CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id, timestamp, \
+         data AS (zeroblob(500000000))); INSERT INTO messages(topic_id, timestamp) VALUES (1, 5)",
+    );
+    let bag = BagReader::open(&path).unwrap();
+    let error = bag.messages().next().unwrap().err().unwrap().to_string();
+    assert!(error.starts_with("SQLite bag: message 1: string or blob too big: "), "{error}");
+}
+
+#[test]
+fn pages_that_lead_to_the_same_page_again_and_again_end_in_an_error() {
+    let (_folder, path) = database(
+        "DELETE FROM messages; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
+         INSERT INTO messages SELECT i, 1, i, x'00' FROM n",
+    );
+    let root: u32 = Connection::open(&path)
+        .unwrap()
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'messages'", [], |row| row.get(0))
+        .unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Pages have 512 bytes. An inner page of a table (5) has its last child at byte 8, the number of its other children
+    // at byte 3, and at byte 12 where the cells stand that begin with them (<https://www.sqlite.org/fileformat.html>).
+    let page = |number: usize| (number - 1) * 512;
+    let number = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let cells = |bytes: &[u8], inner: usize| -> Vec<usize> {
+        assert_eq!(bytes[inner], 5);
+        let cell =
+            |i: usize| inner + usize::from(bytes[inner + 12 + 2 * i]) * 256 + usize::from(bytes[inner + 13 + 2 * i]);
+        (0..usize::from(bytes[inner + 4])).map(cell).collect()
+    };
+    let root = page(root as usize);
+    let pages: Vec<usize> = cells(&bytes, root)[..4].iter().map(|cell| number(&bytes, *cell)).collect();
+    let inner = bytes[root..root + 512].to_vec();
+    for (from, to) in
+        [(root, pages[0]), (page(pages[0]), pages[1]), (page(pages[1]), pages[2]), (page(pages[2]), pages[3])]
+    {
+        bytes[from..from + 512].copy_from_slice(&inner);
+        for cell in cells(&bytes, from).into_iter().chain([from + 8]) {
+            bytes[cell..cell + 4].copy_from_slice(&(to as u32).to_be_bytes());
+        }
+    }
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(open_error(&path), "SQLite bag: it gives more rows than its bytes can hold: /run.db3");
 }
 
 #[test]
