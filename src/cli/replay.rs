@@ -9,7 +9,7 @@ use vla_bundle::{Bundle, Integrity};
 use crate::bag::BagReader;
 use crate::deploy::{Deployment, RunParameters};
 use crate::drive::node::DEFAULT_NAME;
-use crate::drive::replay::{Changes, action_chunks, chunks, record, replay, report};
+use crate::drive::replay::{Changes, Prepared, action_chunks, chunks, record, report};
 use crate::drive::ros_args::RosArgs;
 use crate::inference::Inference;
 use crate::msg::ActionChunk;
@@ -57,7 +57,9 @@ impl Replay {
             tracing::warn!("{warning}");
         }
         let earlier = self.expect.as_deref().map(|path| earlier_chunks(path, &deployment, &names)).transpose()?;
-        let run = replay(&bag, &deployment, &names, &mut Inference::load(&bundle, &options)?)?;
+        // Loading may take minutes; what the bag lacks is told before.
+        let prepared = Prepared::new(&bag, &deployment, &names)?;
+        let run = prepared.run(&mut Inference::load(&bundle, &options)?)?;
         if let Some(out) = &self.out {
             record(out, &deployment, &names, &run)?;
         }

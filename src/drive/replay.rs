@@ -13,7 +13,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-use crate::bag::{BagError, BagReader};
+use crate::bag::{BagError, BagReader, RawMessage};
 use crate::deploy::Deployment;
 use crate::engine::{Decision, Effect, Engine, Event, Report, RequestId};
 use crate::profile::OutputKind;
@@ -77,56 +77,55 @@ pub enum ReplayError {
 /// Where messages are further apart than this, time is not passed tick by tick.
 const LONGEST_SILENCE: Span = Span::from_nanos(10_000_000_000);
 
-/// Replays `bag` through an engine for `deployment`; `names` resolves its topics as the node would.
-///
-/// # Errors
-/// Topics that are missing, or a bag that is damaged. A failed inference is no error: the run goes on, as the node does.
-pub fn replay(
-    bag: &BagReader,
-    deployment: &Deployment,
-    names: &RosArgs,
-    answer: &mut dyn Answer,
-) -> Result<Run, ReplayError> {
-    let streams = Streams::find(deployment, names, bag)?;
-    let chunk_topic = names.resolve(deployment.action_chunk_topic())?;
-    let trajectories = deployment.outputs().iter().filter(|output| output.kind == OutputKind::JointTrajectory);
-    let trajectories = trajectories.map(|output| names.resolve(&output.topic)).collect::<Result<Vec<_>, _>>()?;
-    let mut notes = Notes::default();
-    let recorded = Recorded::read(bag, &chunk_topic, &trajectories, &mut notes)?;
-    for topic in bag.topics() {
-        if topic.name != chunk_topic && !trajectories.contains(&topic.name) && !streams.listen_to(&topic.name) {
-            notes.not_needed(topic.count);
-        }
-    }
-    let run = Run { steps: Vec::new(), covered: None, notes, recorded };
-    let assumed = deployment.assumed_latency();
-    let mut player = Player { engine: Engine::new(deployment), answer, assumed, running: None, next_tick: None, run };
-    for message in bag.messages() {
-        let message = match message {
-            Err(BagError::Message { topic, log_time_nanos, reason }) => {
-                let damaged = BagError::Message { topic: topic.clone(), log_time_nanos, reason };
-                player.run.notes.unusable(&topic, damaged.to_string());
-                continue;
-            }
-            message => message?,
-        };
-        let samples = streams.samples(&message);
-        if samples.is_empty() {
-            continue;
-        }
-        let now = message.log_time;
-        player.pass_time(now);
-        for sample in samples {
-            match sample {
-                Ok(sample) => player.handle(now, Event::Sample(sample)),
-                Err(reason) => player.run.notes.unusable(message.topic, reason),
+/// A bag with everything that a deployment listens to.
+pub struct Prepared<'a> {
+    bag: &'a BagReader,
+    deployment: &'a Deployment,
+    streams: Streams,
+    run: Run,
+}
+
+impl<'a> Prepared<'a> {
+    /// Looks for the topics of `deployment` in `bag`, where `names` resolves them as the node would.
+    ///
+    /// # Errors
+    /// Topics that are missing, or a bag that is damaged.
+    pub fn new(bag: &'a BagReader, deployment: &'a Deployment, names: &RosArgs) -> Result<Self, ReplayError> {
+        let streams = Streams::find(deployment, names, bag)?;
+        let chunk_topic = names.resolve(deployment.action_chunk_topic())?;
+        let trajectories = deployment.outputs().iter().filter(|output| output.kind == OutputKind::JointTrajectory);
+        let trajectories = trajectories.map(|output| names.resolve(&output.topic)).collect::<Result<Vec<_>, _>>()?;
+        let mut notes = Notes::default();
+        let recorded = Recorded::read(bag, &chunk_topic, &trajectories, &mut notes)?;
+        for topic in bag.topics() {
+            if topic.name != chunk_topic && !trajectories.contains(&topic.name) && !streams.listen_to(&topic.name) {
+                notes.not_needed(topic.count);
             }
         }
-        let first = player.run.covered.map_or(now, |[first, _]| first);
-        player.run.covered = Some([first, now]);
+        let run = Run { steps: Vec::new(), covered: None, notes, recorded };
+        Ok(Self { bag, deployment, streams, run })
     }
-    player.finish();
-    Ok(player.run)
+
+    /// Replays the bag through an engine.
+    ///
+    /// # Errors
+    /// A bag that is damaged. A failed inference is no error: the run goes on, as the node does.
+    pub fn run(self, answer: &mut dyn Answer) -> Result<Run, ReplayError> {
+        let (engine, assumed) = (Engine::new(self.deployment), self.deployment.assumed_latency());
+        let mut player = Player { engine, answer, assumed, running: None, next_tick: None, run: self.run };
+        for message in self.bag.messages() {
+            match message {
+                Ok(message) => player.take(&message, &self.streams),
+                Err(BagError::Message { topic, log_time_nanos, reason }) => {
+                    let damaged = BagError::Message { topic: topic.clone(), log_time_nanos, reason };
+                    player.run.notes.unusable(&topic, damaged.to_string());
+                }
+                Err(damaged) => return Err(damaged.into()),
+            }
+        }
+        player.finish();
+        Ok(player.run)
+    }
 }
 
 /// An inference between its start and its result.
@@ -149,6 +148,24 @@ struct Player<'a> {
 }
 
 impl Player<'_> {
+    /// A message that somebody listens to becomes samples.
+    fn take(&mut self, message: &RawMessage, streams: &Streams) {
+        let samples = streams.samples(message);
+        if samples.is_empty() {
+            return;
+        }
+        let now = message.log_time;
+        self.pass_time(now);
+        for sample in samples {
+            match sample {
+                Ok(sample) => self.handle(now, Event::Sample(sample)),
+                Err(reason) => self.run.notes.unusable(message.topic, reason),
+            }
+        }
+        let first = self.run.covered.map_or(now, |[first, _]| first);
+        self.run.covered = Some([first, now]);
+    }
+
     /// Everything that happens before the message of `now`: results and ticks, in order of time.
     fn pass_time(&mut self, now: Stamp) {
         let mut tick = self.next_tick.unwrap_or(now + TICK);

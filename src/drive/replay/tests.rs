@@ -58,7 +58,7 @@ impl Made {
     fn run(self, deployment: &Deployment, answer: &mut dyn Answer) -> Result<Run, ReplayError> {
         self.bag.finish().unwrap();
         let bag = BagReader::open(&self.path).unwrap();
-        replay(&bag, deployment, &names(&[]), answer)
+        Prepared::new(&bag, deployment, &names(&[]))?.run(answer)
     }
 }
 
@@ -155,7 +155,7 @@ fn topics_are_remapped_as_the_nodes_are() {
     made.bag.finish().unwrap();
     let bag = BagReader::open(&made.path).unwrap();
     let remapped = names(&["joint_states:=/arm/joints"]);
-    let error = replay(&bag, &live_arm(), &remapped, &mut Scripted::default()).unwrap_err().to_string();
+    let error = Prepared::new(&bag, &live_arm(), &remapped).err().unwrap().to_string();
     assert!(error.starts_with("bag lacks `/arm/joints` (joint states); it has "), "{error}");
 }
 

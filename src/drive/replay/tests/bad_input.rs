@@ -58,7 +58,9 @@ fn a_message_that_is_empty_or_damaged_is_told_and_the_run_goes_on() {
     let damaged = "zstd payload: ";
     for (payload, reason) in [(&b""[..], empty), (&[0x28, 0xb5, 0x2f, 0xfd, 0xff][..], damaged)] {
         let (_folder, bag) = with_joint_state_of(payload);
-        let run = replay(&bag, &live_arm(), &names(&[]), &mut Scripted::default()).unwrap();
+        let deployment = live_arm();
+        let prepared = Prepared::new(&bag, &deployment, &names(&[])).unwrap();
+        let run = prepared.run(&mut Scripted::default()).unwrap();
         assert_eq!(run.steps.len(), 3);
         let text = report(&live_arm(), &run);
         let want = format!("unusable          1  topic `/joint_states`, message logged at {log_time} ns: {reason}");
