@@ -1,8 +1,18 @@
 //! Whether the parts of a manifest fit together. Every mismatch is reported, not only the first.
 
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Cadence, Dim, Dtype, ImageStep, Manifest, Source, StateStep, TensorSpec, TextStep, Unnormalize};
+
+/// Pixels along a side that a step may ask for: more than any network takes, so that memory stays bounded.
+const MAX_SIDE: u32 = 4096;
+
+/// Values that a chunk may hold per step, and steps: more than any robot has, so that their product is a length.
+const MAX_CHUNK: usize = 4096;
 
 /// Every way in which the parts of `manifest` contradict each other; empty for a good one.
 pub(crate) fn problems(manifest: &Manifest) -> Vec<String> {
@@ -81,27 +91,52 @@ fn image_steps(at: &str, steps: &[ImageStep], found: &mut Vec<String>) {
         found.push(format!("input `{at}`: the last image step must be `normalize` or `stack_channels`"));
     }
     for (index, step) in steps.iter().enumerate() {
-        match step {
-            ImageStep::Normalize { std, .. } if std.iter().any(|s| !s.is_finite() || *s == 0.0) => {
-                found.push(format!("input `{at}`: normalize std {std:?} must be numbers other than 0"));
-            }
-            ImageStep::Normalize { .. } | ImageStep::StackChannels { .. } if index + 1 < steps.len() => {
-                found.push(format!("input `{at}`: step {index} yields f32, no step may follow it"));
-            }
-            ImageStep::StackChannels { branches } => branches.iter().for_each(|branch| image_steps(at, branch, found)),
-            ImageStep::CenterCrop { area } if !(*area > 0.0 && *area <= 1.0) => {
-                found.push(format!("input `{at}`: center_crop area is {area}, wanted (0, 1]"));
-            }
-            ImageStep::JpegRoundtrip { quality, .. } if !(1..=100).contains(quality) => {
-                found.push(format!("input `{at}`: jpeg_roundtrip quality is {quality}, wanted 1 to 100"));
-            }
-            ImageStep::UnlessSize { steps: inner, .. }
-                if inner.iter().any(|s| matches!(s, ImageStep::Normalize { .. } | ImageStep::StackChannels { .. })) =>
-            {
+        let yields_f32 = matches!(step, ImageStep::Normalize { .. } | ImageStep::StackChannels { .. });
+        if yields_f32 && index + 1 < steps.len() {
+            found.push(format!("input `{at}`: step {index} yields f32, no step may follow it"));
+        }
+        image_step(at, step, found);
+    }
+}
+
+/// The numbers of one step, and of the steps inside it.
+fn image_step(at: &str, step: &ImageStep, found: &mut Vec<String>) {
+    match step {
+        ImageStep::UnlessSize { height, width, steps } => {
+            sides(at, "unless_size", &[*height, *width], found);
+            if steps.iter().any(|s| matches!(s, ImageStep::Normalize { .. } | ImageStep::StackChannels { .. })) {
                 found.push(format!("input `{at}`: unless_size may hold only steps from picture to picture"));
             }
-            _ => {}
+            for step in steps {
+                image_step(at, step, found);
+            }
         }
+        ImageStep::JpegRoundtrip { quality, .. } if !(1..=100).contains(quality) => {
+            found.push(format!("input `{at}`: jpeg_roundtrip quality is {quality}, wanted 1 to 100"));
+        }
+        ImageStep::Resize { height, width, .. } => sides(at, "resize", &[*height, *width], found),
+        ImageStep::ResizeShortSide { size, .. } => sides(at, "resize_short_side", &[*size], found),
+        ImageStep::CropPixels { height, width } => sides(at, "crop_pixels", &[*height, *width], found),
+        ImageStep::CenterCrop { area } if !(*area > 0.0 && *area <= 1.0) => {
+            found.push(format!("input `{at}`: center_crop area is {area}, wanted (0, 1]"));
+        }
+        ImageStep::Normalize { std, .. } if std.iter().any(|s| !s.is_finite() || *s == 0.0) => {
+            found.push(format!("input `{at}`: normalize std {std:?} must be numbers other than 0"));
+        }
+        ImageStep::StackChannels { branches } if branches.is_empty() => {
+            found.push(format!("input `{at}`: stack_channels without branches"));
+        }
+        ImageStep::StackChannels { branches } => branches.iter().for_each(|branch| image_steps(at, branch, found)),
+        ImageStep::JpegRoundtrip { .. }
+        | ImageStep::CenterCrop { .. }
+        | ImageStep::Letterbox { .. }
+        | ImageStep::Normalize { .. } => {}
+    }
+}
+
+fn sides(at: &str, op: &str, sides: &[u32], found: &mut Vec<String>) {
+    if let Some(side) = sides.iter().find(|side| !(1..=MAX_SIDE).contains(*side)) {
+        found.push(format!("input `{at}`: {op} to {side} pixels, wanted 1 to {MAX_SIDE}"));
     }
 }
 
@@ -111,10 +146,14 @@ fn state_steps(manifest: &Manifest, at: &str, steps: &[StateStep], found: &mut V
         return;
     };
     for step in steps {
-        if let StateStep::NormalizeRange { low, high, .. } = step {
-            for (name, values) in [("low", low), ("high", high)] {
-                width(&format!("input `{at}`: normalize_range {name}"), values, stream.dim, found);
+        match step {
+            StateStep::NormalizeRange { low, high, .. } => {
+                bounds(&format!("input `{at}`: normalize_range"), [low, high], stream.dim, found);
             }
+            StateStep::Clip { low, high } if low.partial_cmp(high).is_none_or(Ordering::is_gt) => {
+                found.push(format!("input `{at}`: clip from {low} to {high}, wanted the smaller number first"));
+            }
+            StateStep::Clip { .. } => {}
         }
     }
 }
@@ -124,7 +163,12 @@ fn text_steps(at: &str, steps: &[TextStep], found: &mut Vec<String>) {
     if tokenizers != 1 {
         found.push(format!("input `{at}`: {tokenizers} tokenize steps, wanted exactly one"));
     }
-    for step in steps {
+    let ids = steps.iter().position(|step| matches!(step, TextStep::Tokenize { .. })).unwrap_or(steps.len());
+    for (index, step) in steps.iter().enumerate() {
+        let wants_ids = matches!(step, TextStep::EnsureLastToken { .. });
+        if index != ids && wants_ids != (index > ids) {
+            found.push(format!("input `{at}`: step {index} has no effect on its side of tokenize"));
+        }
         if let TextStep::Prompt { template } = step
             && template.matches("{task}").count() != 1
         {
@@ -241,17 +285,14 @@ fn dims(manifest: &Manifest, graph: &str, spec: &TensorSpec, found: &mut Vec<Str
 
 fn actions(manifest: &Manifest, found: &mut Vec<String>) {
     let actions = &manifest.actions;
-    if actions.chunk_size == 0 || actions.action_dim == 0 {
-        found.push(format!(
-            "actions: chunk_size {} and action_dim {} must be positive",
-            actions.chunk_size, actions.action_dim
-        ));
+    for (name, got) in [("chunk_size", actions.chunk_size), ("action_dim", actions.action_dim)] {
+        if !(1..=MAX_CHUNK).contains(&got) {
+            found.push(format!("actions: {name} is {got}, wanted 1 to {MAX_CHUNK}"));
+        }
     }
     match &actions.unnormalize {
         Unnormalize::Quantile { low, high, mask, .. } | Unnormalize::MinMax { low, high, mask, .. } => {
-            for (name, values) in [("low", low), ("high", high)] {
-                width(&format!("actions: unnormalize {name}"), values, actions.action_dim, found);
-            }
+            bounds("actions: unnormalize", [low, high], actions.action_dim, found);
             if mask.len() != actions.action_dim {
                 found.push(format!(
                     "actions: unnormalize mask has {} values, wanted {}",
@@ -261,6 +302,15 @@ fn actions(manifest: &Manifest, found: &mut Vec<String>) {
             }
         }
         Unnormalize::Identity => {}
+    }
+}
+
+/// As many finite numbers as there are dimensions, none of the lower ones above its upper one.
+fn bounds(at: &str, [low, high]: [&[f64]; 2], wanted: usize, found: &mut Vec<String>) {
+    width(&format!("{at} low"), low, wanted, found);
+    width(&format!("{at} high"), high, wanted, found);
+    if let Some(dim) = low.iter().zip(high).position(|(low, high)| low > high) {
+        found.push(format!("{at} dimension {dim}: low is {}, above high {}", low[dim], high[dim]));
     }
 }
 

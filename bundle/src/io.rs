@@ -302,6 +302,53 @@ mod tests {
         assert_eq!(err, "io.yaml: action dimension `j1` is named twice");
     }
 
+    fn refusal(text: &str) -> String {
+        IoFile::parse(text, "io.yaml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_refused() {
+        for rate in ["0", "-20", ".nan", ".inf"] {
+            let said = refusal(&LIBERO_X.replace("20", rate));
+            assert!(
+                said.starts_with("io.yaml: `rate_hz` is ") && said.ends_with(", it must be a positive number"),
+                "{said}"
+            );
+        }
+        for (scale, got) in [("0", "0"), (".nan", "NaN"), ("-.inf", "-inf")] {
+            let want = format!("io.yaml: action `eef_x`: `scale` is {got}, it must be a number other than 0");
+            assert_eq!(refusal(&LIBERO_X.replace("0.05", scale)), want);
+        }
+        let gripper = |rule: &str| {
+            refusal(&format!("rate_hz: 5\nactions:\n- {{name: g, unit: normalized, kind: gripper, {rule}}}\n"))
+        };
+        for (rule, reason) in [
+            ("open: 1, closed: 1", "`open` is 1 and `closed` is 1, they must be two different numbers"),
+            ("open: .inf, closed: 1", "`open` is inf and `closed` is 1, they must be two different numbers"),
+            ("open: 1, closed: .nan", "`open` is 1 and `closed` is NaN, they must be two different numbers"),
+            ("open: 1, closed: 0, threshold: .nan", "`threshold` is NaN, it must be a number"),
+        ] {
+            let said = gripper(rule);
+            assert!(said.contains(&format!("action `g`: {reason}")), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_state_name_used_twice_is_refused() {
+        let state = "state:\n- {name: j1, unit: rad, source: joint_position}\n- {name: j1, unit: rad, source: joint_velocity}\n";
+        assert_eq!(refusal(&format!("{LIBERO_X}{state}")), "io.yaml: state dimension `j1` is named twice");
+    }
+
+    #[test]
+    fn text_that_unfolds_without_end_is_refused_at_once() {
+        let lines: Vec<String> =
+            (1..30).map(|i| format!("a{i}: &a{i} [*a{0}, *a{0}, *a{0}, *a{0}, *a{0}, *a{0}]", i - 1)).collect();
+        let aliases = format!("a0: &a0 [1, 2]\n{}\nrate_hz: 20\nactions: *a29\n", lines.join("\n"));
+        assert!(refusal(&aliases).starts_with("io.yaml: "));
+        let deep = format!("rate_hz: 20\nactions: {}", "[".repeat(1 << 16));
+        assert!(refusal(&deep).starts_with("io.yaml: "));
+    }
+
     #[test]
     fn a_gripper_value_past_its_threshold_means_open_whatever_the_direction() {
         let libero = GripperRule { open: 1.0, closed: 0.0, threshold: Some(0.5) };

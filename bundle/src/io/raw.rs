@@ -76,6 +76,9 @@ impl RawActionDim {
                 self.name, rule.open, rule.closed
             ));
         }
+        if let Some(threshold) = rule.threshold.filter(|threshold| !threshold.is_finite()) {
+            return Err(format!("action `{}`: `threshold` is {threshold}, it must be a number", self.name));
+        }
         Ok(rule)
     }
 
