@@ -48,7 +48,11 @@ pub(crate) fn write(
     write_manifest(&scratch.0, &manifest)?;
     Bundle::load(&scratch.0, Integrity::Sizes)?;
     let failed = |source| ExportError::Write { what: "bundle", source, path: request.out.clone() };
+    for name in manifest.files.keys() {
+        to_disk(&scratch.0.join(name)).map_err(failed)?;
+    }
     fs::rename(&scratch.0, &request.out).map_err(failed)?;
+    to_disk(parent(&request.out)).map_err(failed)?;
     let bundle = Bundle::load(&request.out, Integrity::Sizes)?;
     Ok(Exported { bundle, warnings })
 }
@@ -127,7 +131,9 @@ fn write_files(
 /// No bundle in `dir`, a file that cannot be read, or a manifest that cannot be replaced.
 pub fn attach_golden(dir: &Path, file: &str, task: &str) -> Result<Bundle, ExportError> {
     let mut manifest = Bundle::load(dir, Integrity::Sizes)?.manifest().clone();
-    manifest.files.insert(file.to_owned(), entry(&dir.join(file))?);
+    let path = dir.join(file);
+    manifest.files.insert(file.to_owned(), entry(&path)?);
+    to_disk(&path).map_err(|source| ExportError::Write { what: "golden run", source, path })?;
     let golden = Golden { file: file.to_owned(), kind: GoldenKind::Regression, task: task.to_owned() };
     manifest.golden = Some(golden);
     write_manifest(dir, &manifest)?;
@@ -142,7 +148,19 @@ fn write_manifest(dir: &Path, manifest: &Manifest) -> Result<(), ExportError> {
     text.push(b'\n');
     let new = dir.join(format!("{MANIFEST_FILE}.new"));
     fs::write(&new, text).map_err(failed)?;
-    fs::rename(&new, &path).map_err(failed)
+    to_disk(&new).map_err(failed)?;
+    fs::rename(&new, &path).map_err(failed)?;
+    to_disk(dir).map_err(failed)
+}
+
+/// Waits until a file's content, or a folder's list of names, would survive a power cut: a bundle that is there under
+/// its name is whole.
+fn to_disk(path: &Path) -> std::io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn entry(path: &Path) -> Result<FileEntry, ExportError> {
