@@ -4,7 +4,7 @@ mod observation;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use vla_bundle::{Bundle, Integrity, Manifest};
@@ -44,6 +44,9 @@ impl Infer {
         let options = self.runtime.options()?;
         let bundle = Bundle::load(&self.bundle, Integrity::Sizes)?;
         let manifest = bundle.manifest();
+        if self.task.trim().is_empty() {
+            bail!("--task is empty, the policy wants an instruction");
+        }
         let observation = observation::read(manifest, &self.task, &self.images, self.state.as_deref())?;
         let mut inference = Inference::load(&bundle, &options)?;
         let mut recording = Recording::default();

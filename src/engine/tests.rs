@@ -311,3 +311,17 @@ fn after_a_dry_run_is_asked_for_nothing_is_sent() {
     assert_eq!(script.at(201.0, Event::DryRun), [Effect::Halt]);
     assert_eq!(script.answer(202.0, request, &STEPS).verdict, Verdict::DryRun);
 }
+
+#[test]
+fn a_model_slower_than_the_camera_answers_one_frame_and_is_then_given_the_newest() {
+    let mut script = Script::live();
+    let request = script.request(0.0, REST);
+    for ms in (1..=32).map(|frame| f64::from(frame) * 10.0) {
+        assert_eq!(script.sample(joints(ms, REST)), []);
+        assert_eq!(script.sample(frame(0, ms)), []);
+    }
+    let effects = script.at(325.0, Event::Inferred { request, result: Ok(inferred(&STEPS)) });
+    let [Effect::Decided(late), Effect::Infer { observation, .. }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((late.stamp, observation.stamp), (at(0.0), at(320.0)));
+    assert_eq!(late.verdict.command(), None, "{}", late.verdict);
+}
