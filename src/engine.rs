@@ -31,6 +31,7 @@ pub struct Engine {
     motion: Motion,
     action_dt: Span,
     n_action_steps: usize,
+    max_skew: Span,
     inference_period: Span,
     /// When the next inference may start.
     due: Option<Stamp>,
@@ -60,6 +61,7 @@ impl Engine {
             motion: deployment.motion(),
             action_dt: deployment.action_dt(),
             n_action_steps: deployment.n_action_steps(),
+            max_skew: deployment.max_skew(),
             inference_period: deployment.inference_period(),
             due: None,
             pending: None,
@@ -177,6 +179,11 @@ impl Engine {
     ) -> Result<crate::safety::SafeCommand, Rejection> {
         if self.sync.task() != Ok(&pending.task) {
             return Err(Rejection::InstructionChanged);
+        }
+        // No observation is ahead of the clock when its inference starts.
+        let ahead = pending.stamp.since(now);
+        if ahead > self.max_skew {
+            return Err(Rejection::ClockWentBack { ahead });
         }
         let (action_dt, n_action_steps) = (self.action_dt, self.n_action_steps);
         let schedule = Schedule { stamp: pending.stamp, action_dt, n_action_steps };

@@ -130,13 +130,21 @@ fn bundle_with_io(folder: &Path) -> std::path::PathBuf {
 
 /// A robot with a camera, joints and an instruction under `prefix`, that hears `hear`.
 fn robot(prefix: &str, hear: &Value) -> Robot {
+    robot_behind(prefix, hear, 0)
+}
+
+/// The same, with stamps and a `/clock` that are `behind_s` seconds in the past.
+fn robot_behind(prefix: &str, hear: &Value, behind_s: u32) -> Robot {
     let image = json!({"header": {"frame_id": "optical"}, "height": 2, "width": 3, "encoding": "rgb8",
         "is_bigendian": 0, "step": 9, "data": {"pattern": 18}});
     let joints = json!({"header": {}, "name": ["jc", "jb", "ja"], "position": [0.25, 1.0, 1.5]});
     Robot::start(&json!({"hear": hear, "send": [
-        {"topic": format!("{prefix}/image_raw"), "type": "Image", "rate_hz": 20, "stamp_now": true, "message": image},
+        {"topic": format!("{prefix}/image_raw"), "type": "Image", "rate_hz": 20, "stamp_now": true,
+            "behind_s": behind_s, "message": image},
         {"topic": format!("{prefix}/joints"), "type": "JointState", "rate_hz": 50, "stamp_now": true,
-            "message": joints},
+            "behind_s": behind_s, "message": joints},
+        {"topic": format!("{prefix}/clock"), "type": "Clock", "rate_hz": 100, "stamp_now": true,
+            "behind_s": behind_s, "message": {}},
         {"topic": format!("{prefix}/task"), "type": "String", "rate_hz": 0, "message": {"data": "pick"}},
     ]}))
 }
@@ -198,12 +206,32 @@ fn pictures_joints_and_an_instruction_become_a_trajectory() {
         report["status"].as_array().unwrap().iter().any(|status| status["message"] == "commands leave")
     });
     let names: Vec<&str> = report["status"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
-    let parts = ["input images.front", "input joint_states", "input instruction", "inference", "output", "safety"];
-    assert_eq!(names, parts.map(|part| format!("/cell/brain: {part}")));
+    let inputs = ["input images.front", "input joint_states", "input instruction", "input parameter task"];
+    let parts = inputs.into_iter().chain(["inference", "output", "safety", "topics"]);
+    assert_eq!(names, parts.map(|part| format!("/cell/brain: {part}")).collect::<Vec<_>>());
 
     let (code, log) = node.end("-INT");
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("/live/image_raw") && log.contains("/live/follow"), "{log}");
+}
+
+#[test]
+fn on_simulated_time_the_chunks_bear_the_time_of_the_simulation() {
+    let hear = json!([
+        {"topic": "/cell/dreamer2/action_chunk", "type": "ActionChunk"},
+        {"topic": "/sim/follow", "type": "JointTrajectory"},
+    ]);
+    let robot = robot_behind("/sim", &hear, 1_000_000_000);
+    let mut remaps = remaps("/sim", "dreamer2");
+    remaps.extend(["-r".to_owned(), "/clock:=/sim/clock".to_owned()]);
+    let remaps: Vec<&str> = remaps.iter().map(String::as_str).collect();
+    let node = Node::start("    dry_run: false\n    use_sim_time: true\n", &remaps);
+    let chunk = robot.hear("/cell/dreamer2/action_chunk", |chunk| chunk["verdict"] == "sent");
+    near(&chunk["actions"], &expected_actions());
+    assert!(chunk["header"]["stamp"]["sec"].as_u64().unwrap() < 1_000_000_000, "{}", chunk["header"]);
+    robot.hear("/sim/follow", |follow| follow["header"]["stamp"]["sec"].as_u64().unwrap() < 1_000_000_000);
+    let (code, log) = node.end("-TERM");
+    assert_eq!(code, Some(0), "{log}");
 }
 
 #[test]

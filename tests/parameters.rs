@@ -16,6 +16,7 @@ use ros2_client::rcl_interfaces as srv;
 use ros2_client::{Message, Name, NodeName, NodeOptions, Parameter, ParameterValue, QosProfile, ServiceTypeName};
 use serde_json::json;
 use vla_runtime::deploy::{ParamValue, declare};
+use vla_runtime::drive::clock::Clock;
 use vla_runtime::drive::parameters::{Change, Parameters};
 use vla_runtime::drive::ros::{Dds, DdsSession, DdsSettings, Network, Services, Transport as _};
 
@@ -27,7 +28,7 @@ fn node(name: &str, services: Services) -> (DdsSession, Receiver<Change>) {
     let given: BTreeMap<String, ParamValue> = given.map(|(name, value)| (name.to_owned(), value)).into();
     let (sender, changes) = channel();
     let apply = Box::new(move |change| drop(sender.send(change)));
-    node.serve_parameters(Parameters::new(declare(&given, ["front"]), apply)).unwrap();
+    node.serve_parameters(Parameters::new(declare(&given, ["front"]), Clock::system(), apply)).unwrap();
     (node.start().unwrap(), changes)
 }
 

@@ -33,9 +33,6 @@ impl Node {
         }
         let settings = DdsSettings::from_env(|name| std::env::var(name).ok())?;
         let parameters = RunParameters::parse(names.parameters())?;
-        if parameters.use_sim_time() {
-            bail!("parameter `use_sim_time` is true; the live node runs on the system's clock");
-        }
         let bundle = parameters.bundle().context("parameter `bundle` is missing: the folder of the policy's bundle")?;
         let profile = parameters.profile().context("parameter `profile` is missing: the robot profile's file")?;
         let bundle = Bundle::load(bundle, Integrity::Digests)?;

@@ -2,6 +2,7 @@
 //!
 //! Threads: `ros` receives, this one owns the engine, `inference` the policy, `publish` the publishers.
 
+mod burst;
 mod diagnostics;
 mod inbox;
 mod inference;
@@ -15,8 +16,9 @@ use crossbeam::channel::Receiver;
 use crate::deploy::{Deployment, Motion, declare};
 use crate::drive::answer::Answer;
 use crate::drive::chunk_messages::{ChunkMessages, Source};
+use crate::drive::clock::Clock;
 use crate::drive::parameters::Parameters;
-use crate::drive::ros::{Transport, TransportError, largest_receive_buffer};
+use crate::drive::ros::{Transport, TransportError};
 use crate::drive::ros_args::{NameError, RosArgs};
 use crate::profile;
 
@@ -54,13 +56,23 @@ pub fn run<T: Transport>(
     mut transport: T,
     stop: &Receiver<()>,
 ) -> Result<(), NodeError> {
-    let mut inbox = Inbox::new();
+    let clock = if deployment.parameters().use_sim_time() { Clock::simulated() } else { Clock::system() };
+    let mut inbox = Inbox::new(clock.clone());
+    if deployment.parameters().use_sim_time() {
+        let topic = names.resolve("/clock")?;
+        transport.subscribe_clock(&topic, inbox.times())?;
+        tracing::info!(topic, "subscribed to the time");
+    }
     subscribe(deployment, names, &mut transport, &mut inbox)?;
     let cameras = deployment.cameras().iter().map(|camera| &*camera.name);
-    transport.serve_parameters(Parameters::new(declare(names.parameters(), cameras), inbox.changes()))?;
+    transport.serve_parameters(Parameters::new(
+        declare(names.parameters(), cameras),
+        clock.clone(),
+        inbox.changes(),
+    ))?;
     let publishers = publishers(deployment, names, &mut transport)?;
     let inference = InferenceThread::start(policy)?;
-    let publish = PublishThread::start(publishers, ChunkMessages::new(deployment, Source::Live))?;
+    let publish = PublishThread::start(publishers, ChunkMessages::new(deployment, Source::Live), clock.clone())?;
     let session = transport.start()?;
     match deployment.motion() {
         Motion::DryRun => tracing::info!(robot = deployment.robot(), "started; dry run, nothing will move"),
@@ -92,7 +104,7 @@ fn subscribe<T: Transport>(
         let sink = inbox.frames(&format!("images.{}", camera.name), index);
         match camera.transport {
             profile::Transport::Raw => {
-                warn_of_small_buffers();
+                burst::warn_before_the_first();
                 transport.subscribe_image(&topic, sink)?;
             }
             profile::Transport::Compressed => transport.subscribe_compressed_image(&topic, sink)?,
@@ -108,18 +120,6 @@ fn subscribe<T: Transport>(
     transport.subscribe_text(&topic, inbox.instructions("instruction"))?;
     tracing::info!(topic, until_then = deployment.task(), "subscribed to the instruction");
     Ok(())
-}
-
-/// A raw picture of 640x480 arrives as one burst of 0.9 MB; a socket that queues less loses most of them.
-const ENOUGH_FOR_A_PICTURE: usize = 2 << 20;
-
-fn warn_of_small_buffers() {
-    if let Some(bytes) = largest_receive_buffer().filter(|bytes| *bytes < ENOUGH_FOR_A_PICTURE) {
-        tracing::warn!(
-            net_core_rmem_max = bytes,
-            "raw pictures above half of this size will be lost; remedy: sysctl -w net.core.rmem_max=16777216"
-        );
-    }
 }
 
 fn publishers<T: Transport>(

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::deploy::{Declared, ParamValue, Setting};
+use crate::drive::clock::Clock;
+use crate::time::Stamp;
 
 /// What a parameter that changed does to the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,13 +21,19 @@ pub type Apply = Box<dyn FnMut(Change) + Send>;
 /// Parameters by name, and who is told of changes.
 pub struct Parameters {
     declared: BTreeMap<String, Declared>,
+    clock: Clock,
     apply: Apply,
 }
 
 impl Parameters {
     /// The parameters as the node starts with them.
-    pub fn new(declared: BTreeMap<String, Declared>, apply: Apply) -> Self {
-        Self { declared, apply }
+    pub fn new(declared: BTreeMap<String, Declared>, clock: Clock, apply: Apply) -> Self {
+        Self { declared, clock, apply }
+    }
+
+    /// When a change is told to have happened: on the node's clock, zero before it begins.
+    pub fn now(&self) -> Stamp {
+        self.clock.now().unwrap_or_default()
     }
 
     /// The parameter of this name.
@@ -106,7 +114,11 @@ mod tests {
         ]);
         let (sender, changes) = channel();
         (
-            Parameters::new(declare(&given, ["front", "wrist"]), Box::new(move |change| drop(sender.send(change)))),
+            Parameters::new(
+                declare(&given, ["front", "wrist"]),
+                Clock::system(),
+                Box::new(move |change| drop(sender.send(change))),
+            ),
             changes,
         )
     }

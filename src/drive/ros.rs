@@ -121,6 +121,9 @@ pub trait Transport {
     /// `sensor_msgs/JointState`, best effort.
     fn subscribe_joints(&mut self, topic: &str, sink: Sink<Stamped<JointSample>>) -> Result<(), TransportError>;
 
+    /// `rosgraph_msgs/Clock`, best effort, the newest only.
+    fn subscribe_clock(&mut self, topic: &str, sink: Sink<Stamp>) -> Result<(), TransportError>;
+
     /// `std_msgs/String`, reliable, with the last one from before we came where its publisher keeps it.
     fn subscribe_text(&mut self, topic: &str, sink: Sink<String>) -> Result<(), TransportError>;
 

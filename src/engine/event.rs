@@ -110,6 +110,12 @@ pub enum Rejection {
     /// It does what nobody wants any more.
     #[error("the instruction has changed")]
     InstructionChanged,
+    /// Its rows would be due in another time.
+    #[error("the clock went back: the observation is {ahead} ahead")]
+    ClockWentBack {
+        /// Its stamp minus now.
+        ahead: Span,
+    },
     /// Nobody knows where the robot is now.
     #[error("{0}")]
     NotMeasured(NotReady),
@@ -124,6 +130,7 @@ impl Rejection {
         match self {
             Rejection::Late(_) => "late",
             Rejection::InstructionChanged => "instruction_changed",
+            Rejection::ClockWentBack { .. } => "clock_went_back",
             Rejection::NotMeasured(_) => "not_measured",
             Rejection::Unsafe(violation) => violation.class(),
         }

@@ -303,6 +303,15 @@ fn a_command_that_has_run_out_gives_way_to_where_the_arm_is() {
 }
 
 #[test]
+fn a_result_from_before_the_clock_went_back_is_rejected() {
+    let mut script = Script::live();
+    let request = script.request(5000.0, REST);
+    script.sample(joints(100.0, REST));
+    let verdict = script.answer(101.0, request, &STEPS).verdict.to_string();
+    assert_eq!(verdict, "rejected: the clock went back: the observation is 4899.000 ms ahead");
+}
+
+#[test]
 fn after_a_dry_run_is_asked_for_nothing_is_sent() {
     let mut script = Script::live();
     let request = script.request(0.0, REST);

@@ -19,6 +19,11 @@ class Duration(IdlStruct, typename="builtin_interfaces::msg::dds_::Duration_"):
 
 
 @dataclass
+class Clock(IdlStruct, typename="rosgraph_msgs::msg::dds_::Clock_"):
+    clock: Time = field(default_factory=Time)
+
+
+@dataclass
 class Header(IdlStruct, typename="std_msgs::msg::dds_::Header_"):
     stamp: Time = field(default_factory=Time)
     frame_id: str = ""

@@ -4,7 +4,8 @@
 
 SCRIPT: {"send": [{"topic", "type", "rate_hz", "message": {fields}} ...], "hear": [{"topic", "type"} ...]}
 A topic that starts with `/` is a ROS topic, any other is DDS's own name (`rq/node/get_parametersRequest`).
-A rate of 0 sends once and latches; a hearer with `latched` wants the same of its publishers. Where `stamp_now` is true the header's stamp is the time of sending.
+A rate of 0 sends once and latches; a hearer with `latched` wants the same of its publishers. Where `stamp_now` is true the header's stamp is the time of sending,
+`behind_s` earlier where that is given; a Clock says the same.
 Sequences of messages are given as {"sequence": "Type", "values": [{fields} ...]}.
 Byte sequences are given as {"pattern": N}: N bytes that count up from 0 and wrap at 251.
 """
@@ -56,6 +57,7 @@ class Sender:
         self.message = fill(getattr(messages, send["type"]), send["message"])
         self.period = 1.0 / send["rate_hz"] if send["rate_hz"] else None
         self.stamp_now = send.get("stamp_now", False)
+        self.behind_ns = round(send.get("behind_s", 0) * 10**9)
         is_command = send["type"] == "String" or not send["topic"].startswith("/")
         qos = LATCHED if self.period is None else COMMAND if is_command else SENSOR
         self.writer = DataWriter(participant, Topic(participant, dds_name(send["topic"]), type(self.message)), qos=qos)
@@ -66,8 +68,12 @@ class Sender:
             return
         self.due = now + self.period if self.period else float("inf")
         if self.stamp_now:
-            nanos = time.time_ns()
-            self.message.header.stamp = messages.Time(nanos // 10**9, nanos % 10**9)
+            nanos = time.time_ns() - self.behind_ns
+            stamp = messages.Time(nanos // 10**9, nanos % 10**9)
+            if isinstance(self.message, messages.Clock):
+                self.message.clock = stamp
+            else:
+                self.message.header.stamp = stamp
         self.writer.write(self.message)
 
 

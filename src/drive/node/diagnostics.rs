@@ -23,6 +23,10 @@ pub(super) struct Facts {
     pub failure: String,
     /// Words of the last rejection.
     pub rejection: String,
+    /// Whether a simulation's clock has not begun yet: nothing arrived on `/clock`.
+    pub waits_for_clock: bool,
+    /// How often the clock went back, since the start.
+    pub clock_back: u64,
     /// Others on our topics whom we cannot understand, now.
     pub mismatches: Vec<Mismatch>,
 }
@@ -66,6 +70,7 @@ impl Diagnostics {
         let (counts, before) = (&health.counts, &self.counts);
         let (level, message) = match &health.waiting {
             _ if counts.failed > before.failed => (Level::Error, facts.failure.clone()),
+            _ if facts.waits_for_clock => (Level::Warn, "waiting: nothing arrived on /clock yet".to_owned()),
             Some(reason) => (Level::Warn, format!("waiting: {reason}")),
             None if counts.inferences > before.inferences => (Level::Ok, "running".to_owned()),
             None => (Level::Warn, "waiting for a new frame".to_owned()),
@@ -75,6 +80,7 @@ impl Diagnostics {
             value("failed_count", &counts.failed),
             value("outdated_count", &counts.outdated),
             value("last_ms", &millis(facts.last_inference)),
+            value("clock_back_count", &facts.clock_back),
             value("slowest_ms", &millis(facts.slowest_inference)),
         ];
         Part { name: "inference".to_owned(), level, message, values }
@@ -209,6 +215,7 @@ fn by_class<'a>(what: &'a str, counts: &'a BTreeMap<&'static str, u64>) -> impl 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drive::clock::Clock;
     use crate::drive::node::inbox::Inbox;
     use crate::drive::ros::InputError;
     use crate::sync::NotReady;
@@ -236,7 +243,7 @@ mod tests {
 
     #[test]
     fn every_part_says_how_it_did_since_the_last_report() {
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::new(Clock::system());
         let mut joints = inbox.joints("joint_states");
         let mut diagnostics = Diagnostics::new("/vla", inbox.streams());
         let array = diagnostics.report(&health(0, None), &Facts::default(), Stamp::from_ros(10, 0));
@@ -271,7 +278,7 @@ mod tests {
 
     #[test]
     fn an_instruction_may_be_silent() {
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::new(Clock::system());
         let mut text = inbox.instructions("instruction");
         let mut diagnostics = Diagnostics::new("/vla", inbox.streams());
         let mut words = |seconds| {
@@ -287,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_fell_silent_is_stale() {
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::new(Clock::system());
         let _joints = inbox.joints("joint_states");
         let mut diagnostics = Diagnostics::new("/vla", inbox.streams());
         let silent = health(3, Some(Span::from_millis(51.0)));

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::queue::ArrayQueue;
 
-use crate::drive::clock;
+use super::burst::Burst;
+use crate::drive::clock::Clock;
 use crate::drive::parameters::{Apply, Change};
 use crate::drive::ros::{InputError, Sink, Stamped};
 use crate::time::Stamp;
@@ -19,6 +20,7 @@ const NEWEST: usize = 1;
 
 /// All streams of the node.
 pub(super) struct Inbox {
+    clock: Clock,
     streams: Vec<Arc<Stream>>,
     wake: Sender<()>,
     woken: Receiver<()>,
@@ -36,18 +38,21 @@ pub(super) struct Stream {
 }
 
 impl Inbox {
-    pub fn new() -> Self {
+    pub fn new(clock: Clock) -> Self {
         // One waiting signal is as good as many: the engine empties every stream when it wakes.
         let (wake, woken) = bounded(1);
         // Likewise: to stop moving twice is to stop moving.
         let (freeze, frozen) = bounded(1);
-        Self { streams: Vec::new(), wake, woken, freeze, frozen }
+        Self { clock, streams: Vec::new(), wake, woken, freeze, frozen }
     }
 
     /// A camera's stream, and where to put its pictures; `camera` is its index in the deployment's list.
     pub fn frames(&mut self, name: &str, camera: usize) -> Sink<Stamped<Frame>> {
-        let value = move |frame| Value::Frame { camera, frame: Arc::new(frame) };
-        self.sink(name, NEWEST, move |got: Stamped<Frame>, received| sample(got.stamp, received, value(got.value)))
+        let mut burst = Burst::new(name);
+        self.sink(name, NEWEST, move |Stamped { stamp, value: frame }: Stamped<Frame>, received| {
+            burst.note(frame.data.len());
+            sample(stamp, received, Value::Frame { camera, frame: Arc::new(frame) })
+        })
     }
 
     /// The stream of joint states, and where to put them.
@@ -66,7 +71,7 @@ impl Inbox {
         &mut self,
         name: &str,
         capacity: usize,
-        to_sample: impl Fn(T, Stamp) -> Sample + Send + 'static,
+        mut to_sample: impl FnMut(T, Stamp) -> Sample + Send + 'static,
     ) -> Sink<T> {
         let stream = Arc::new(Stream {
             name: name.to_owned(),
@@ -76,12 +81,13 @@ impl Inbox {
             unusable: AtomicU64::new(0),
         });
         self.streams.push(Arc::clone(&stream));
-        let wake = self.wake.clone();
+        let (wake, clock) = (self.wake.clone(), self.clock.clone());
         let mut last_error = None;
         Box::new(move |message| match message {
             Ok(message) => {
                 stream.received.fetch_add(1, Ordering::Relaxed);
-                stream.samples.force_push(to_sample(message, clock::now()));
+                // What comes before a simulation's first time came at its beginning.
+                stream.samples.force_push(to_sample(message, clock.now().unwrap_or_default()));
                 // Full means that the engine is about to look anyway.
                 let _ = wake.try_send(());
             }
@@ -92,6 +98,18 @@ impl Inbox {
                     last_error = Some(error.clone());
                 }
                 stream.error.force_push(error);
+            }
+        })
+    }
+
+    /// Where to put the times of a simulation; each wakes the engine.
+    pub fn times(&self) -> Sink<Stamp> {
+        let (wake, clock) = (self.wake.clone(), self.clock.clone());
+        Box::new(move |time| {
+            if let Ok(time) = time {
+                clock.set(time);
+                // Full means that the engine is about to look anyway.
+                let _ = wake.try_send(());
             }
         })
     }
@@ -116,9 +134,14 @@ impl Inbox {
         &self.woken
     }
 
-    /// Takes what waits, stream by stream, oldest first within each.
-    pub fn take(&self) -> impl Iterator<Item = Sample> {
-        self.streams.iter().flat_map(|stream| std::iter::from_fn(|| stream.samples.pop()))
+    /// Takes one of those that wait, stream by stream, oldest first within each.
+    pub fn take(&self) -> Option<Sample> {
+        self.streams.iter().find_map(|stream| stream.samples.pop())
+    }
+
+    /// What the samples' times of arrival are read from.
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     /// The streams, for diagnostics.
@@ -165,30 +188,30 @@ mod tests {
 
     #[test]
     fn the_newest_instruction_replaces_one_that_still_waits() {
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::new(Clock::system());
         let mut sink = inbox.instructions("instruction");
         sink(Ok("open".to_owned()));
         sink(Ok("close".to_owned()));
         assert!(inbox.woken().try_recv().is_ok() && inbox.woken().try_recv().is_err());
-        let waiting: Vec<Sample> = inbox.take().collect();
+        let waiting: Vec<Sample> = std::iter::from_fn(|| inbox.take()).collect();
         assert_eq!(waiting.iter().map(text).collect::<Vec<_>>(), ["close"]);
-        assert_eq!((inbox.streams()[0].received(), inbox.take().count()), (2, 0));
+        assert_eq!((inbox.streams()[0].received(), std::iter::from_fn(|| inbox.take()).count()), (2, 0));
     }
 
     #[test]
     fn joint_states_keep_their_order_and_their_stamps() {
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::new(Clock::system());
         let mut sink = inbox.joints("joints");
         for nanos in [5, 9] {
             sink(Ok(Stamped { stamp: Stamp::from_nanos(nanos), value: JointSample::default() }));
         }
-        let stamps: Vec<i64> = inbox.take().map(|sample| sample.stamp.nanos()).collect();
+        let stamps: Vec<i64> = std::iter::from_fn(|| inbox.take()).map(|sample| sample.stamp.nanos()).collect();
         assert_eq!(stamps, [5, 9]);
     }
 
     #[test]
     fn a_message_that_cannot_be_used_is_counted_and_wakes_nobody() {
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::new(Clock::system());
         let mut sink = inbox.joints("joints");
         sink(Err(InputError::Bytes("short".to_owned())));
         let stream = &inbox.streams()[0];

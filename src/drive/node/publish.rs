@@ -9,7 +9,7 @@ use crossbeam::channel::{Receiver, Sender, TrySendError, bounded, never};
 use crossbeam::select;
 
 use crate::drive::chunk_messages::ChunkMessages;
-use crate::drive::clock;
+use crate::drive::clock::Clock;
 use crate::drive::commands::{array, trajectory};
 use crate::drive::ros::{Publish, PublishError};
 use crate::engine::Decision;
@@ -52,11 +52,11 @@ pub(super) struct PublishThread {
 }
 
 impl PublishThread {
-    pub fn start(publishers: Publishers, chunks: ChunkMessages) -> io::Result<Self> {
+    pub fn start(publishers: Publishers, chunks: ChunkMessages, clock: Clock) -> io::Result<Self> {
         // Full means a stuck thread; then the newest message is dropped and counted, because the engine never waits.
         let (outgoing, waiting) = bounded(WAITING);
         let unsent = Arc::new(AtomicU64::new(0));
-        let mut publishing = Publishing { publishers, chunks, running: None, unsent: Arc::clone(&unsent) };
+        let mut publishing = Publishing { publishers, chunks, clock, running: None, unsent: Arc::clone(&unsent) };
         let handle = Builder::new().name("publish".to_owned()).spawn(move || publishing.run(&waiting))?;
         Ok(Self { outgoing, unsent, handle })
     }
@@ -90,6 +90,7 @@ impl PublishThread {
 struct Publishing {
     publishers: Publishers,
     chunks: ChunkMessages,
+    clock: Clock,
     running: Option<Running>,
     unsent: Arc<AtomicU64>,
 }
@@ -103,7 +104,8 @@ struct Running {
 impl Publishing {
     fn run(&mut self, waiting: &Receiver<Outgoing>) {
         loop {
-            let row_due = self.running.as_ref().and_then(Running::due).map_or_else(never, clock::timer);
+            let row_due = self.running.as_ref().and_then(Running::due);
+            let row_due = row_due.map_or_else(never, |due| self.clock.timer(due));
             select! {
                 recv(waiting) -> outgoing => match outgoing {
                     Ok(outgoing) => self.publish(outgoing),
@@ -111,7 +113,9 @@ impl Publishing {
                 },
                 recv(row_due) -> _ => {}
             }
-            self.publish_row(clock::now());
+            if let Some(now) = self.clock.now() {
+                self.publish_row(now);
+            }
         }
     }
 
@@ -167,11 +171,15 @@ impl Running {
         self.due_at(self.next_row)
     }
 
-    /// The last row that is due at `now`, once; rows before it that were missed are skipped.
+    /// The row that is in effect at `now`, once; rows before it that were missed are skipped. The last one is in effect
+    /// as long as the one before it: where the clock jumped ahead, the whole command is past.
     fn take_row(&mut self, now: Stamp) -> Option<usize> {
         let is_due = |row: &usize| self.due_at(*row).is_some_and(|due| due <= now);
         let row = (self.next_row..self.command.times().len()).take_while(is_due).last()?;
         self.next_row = row + 1;
-        Some(row)
+        let due = self.due_at(row)?;
+        let length = row.checked_sub(1).and_then(|before| self.due_at(before)).map(|before| due.since(before));
+        let is_past = self.next_row == self.command.times().len() && length.is_some_and(|length| now > due + length);
+        (!is_past).then_some(row)
     }
 }

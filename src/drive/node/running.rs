@@ -11,10 +11,11 @@ use super::inbox::Inbox;
 use super::inference::{InferenceThread, Reply};
 use super::publish::{Outgoing, PublishThread};
 use crate::deploy::Deployment;
+use crate::drive::TICK;
+use crate::drive::clock::Clock;
 use crate::drive::ros::Session;
-use crate::drive::{TICK, clock};
 use crate::engine::{Decision, Effect, Engine, Event, Report, Verdict};
-use crate::time::Span;
+use crate::time::{Span, Stamp};
 
 /// Between two diagnostics.
 const REPORT: Duration = Duration::from_secs(1);
@@ -28,6 +29,9 @@ pub(super) struct Running {
     diagnostics: Diagnostics,
     facts: Facts,
     effects: Vec<Effect>,
+    clock: Clock,
+    /// The last time that was seen.
+    latest: Option<Stamp>,
 }
 
 /// How it went, and the threads that are left.
@@ -44,7 +48,8 @@ impl Running {
         publish: PublishThread,
     ) -> Self {
         let (engine, facts, effects) = (Engine::new(deployment), Facts::default(), Vec::new());
-        Self { engine, inbox, inference, publish, diagnostics, facts, effects }
+        let (clock, latest) = (inbox.clock(), None);
+        Self { engine, inbox, inference, publish, diagnostics, facts, effects, clock, latest }
     }
 
     /// Runs until `stop` says so, or a thread has died.
@@ -59,13 +64,15 @@ impl Running {
             select! {
                 recv(stop) -> _ => return Ok(()),
                 recv(self.inbox.woken()) -> _ => {
-                    for sample in self.inbox.take() {
-                        self.engine.handle(clock::now(), Event::Sample(sample), &mut self.effects);
+                    // Before the clock begins, nothing is fresh or stale: samples wait.
+                    while self.clock.now().is_some() && let Some(sample) = self.inbox.take() {
+                        self.handle(Event::Sample(sample));
                     }
+                    self.handle(Event::Tick);
                 }
                 recv(self.inbox.frozen()) -> _ => {
                     tracing::warn!("dry run from now on, nothing will move");
-                    self.engine.handle(clock::now(), Event::DryRun, &mut self.effects);
+                    self.handle(Event::DryRun);
                 }
                 recv(self.inference.replies()) -> reply => {
                     let Ok(Reply { request, result }) = reply else { return Err(NodeError::Died("inference")) };
@@ -73,13 +80,28 @@ impl Running {
                         self.facts.last_inference = inferred.inference_delay;
                         self.facts.slowest_inference = self.facts.slowest_inference.max(inferred.inference_delay);
                     }
-                    self.engine.handle(clock::now(), Event::Inferred { request, result }, &mut self.effects);
+                    self.handle(Event::Inferred { request, result });
                 }
-                recv(ticks) -> _ => self.engine.handle(clock::now(), Event::Tick, &mut self.effects),
+                recv(ticks) -> _ => self.handle(Event::Tick),
                 recv(reports) -> _ => self.report(session)?,
             }
             self.apply()?;
         }
+    }
+
+    /// Lets the engine take an event now. Where the clock went back, nobody knows any more when the rest of the running
+    /// command is due, and it stays.
+    fn handle(&mut self, event: Event) {
+        let now = self.clock.now();
+        if let (Some(now), Some(before)) = (now, self.latest)
+            && now < before
+        {
+            tracing::warn!(by = %before.since(now), "the clock went back");
+            self.facts.clock_back += 1;
+            self.effects.push(Effect::Halt);
+        }
+        self.latest = now;
+        self.engine.handle(now.unwrap_or_default(), event, &mut self.effects);
     }
 
     fn apply(&mut self) -> Result<(), NodeError> {
@@ -120,7 +142,8 @@ impl Running {
         if !session.is_alive() {
             return Err(NodeError::Died("ros"));
         }
-        let now = clock::now();
+        let now = self.clock.now().unwrap_or_default();
+        self.facts.waits_for_clock = self.clock.now().is_none();
         self.facts.unsent = self.publish.unsent();
         self.look_around(session);
         let array = self.diagnostics.report(&self.engine.health(now), &self.facts, now);

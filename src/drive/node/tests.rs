@@ -41,6 +41,7 @@ outputs:
   - {action: eef_x, min: -0.9, max: 1.0, max_step: 0.5}
 ";
 
+type Times = Arc<Mutex<Option<Sink<Stamp>>>>;
 type Served = Arc<Mutex<Option<Parameters>>>;
 type FrameSink = Arc<Mutex<Option<Sink<Stamped<Frame>>>>>;
 
@@ -48,6 +49,7 @@ type FrameSink = Arc<Mutex<Option<Sink<Stamped<Frame>>>>>;
 struct Fake {
     camera: FrameSink,
     parameters: Served,
+    times: Times,
     sent: Sender<(String, Stamp, Value)>,
     alive: Arc<AtomicBool>,
 }
@@ -104,6 +106,12 @@ impl Transport for Fake {
         Ok(Box::new(FakePublisher(topic.to_owned(), self.sent.clone())))
     }
 
+    fn subscribe_clock(&mut self, topic: &str, sink: Sink<Stamp>) -> Result<(), TransportError> {
+        assert_eq!(topic, "/clock");
+        *self.times.lock().unwrap() = Some(sink);
+        Ok(())
+    }
+
     fn serve_parameters(&mut self, parameters: Parameters) -> Result<(), TransportError> {
         *self.parameters.lock().unwrap() = Some(parameters);
         Ok(())
@@ -130,6 +138,7 @@ impl Answer for Scripted {
 struct Started {
     camera: FrameSink,
     parameters: Served,
+    times: Times,
     sent: Receiver<(String, Stamp, Value)>,
     alive: Arc<AtomicBool>,
     stop: crossbeam::channel::Sender<()>,
@@ -138,7 +147,19 @@ struct Started {
 
 impl Started {
     fn new(task: &str, rows: [[f64; 2]; 4]) -> Self {
-        let live = [("dry_run", ParamValue::Bool(false)), ("task", ParamValue::String(task.to_owned()))];
+        Self::with(("task", ParamValue::String(task.to_owned())), rows)
+    }
+
+    /// On the time of a simulation.
+    fn simulated(rows: [[f64; 2]; 4]) -> Self {
+        let node = Self::with(("use_sim_time", ParamValue::Bool(true)), rows);
+        node.show(Span::ZERO);
+        node.set("task", ParamValue::String("go".to_owned()));
+        node
+    }
+
+    fn with(more: (&str, ParamValue), rows: [[f64; 2]; 4]) -> Self {
+        let live = [("dry_run", ParamValue::Bool(false)), more];
         let deployment = Deployment::check(&bundle(IO, &["front"]), &profile(ROBOT), parameters(&live)).unwrap();
         let args = ["--ros-args", "-r", "__ns:=/arm", "-r", "images/front/compressed:=/eye/compressed"];
         let names = RosArgs::parse(args.map(str::to_owned), DEFAULT_NAME).unwrap();
@@ -147,25 +168,44 @@ impl Started {
         let (camera, alive) = (FrameSink::default(), Arc::new(AtomicBool::new(true)));
         let parameters = Served::default();
         let (eye, served) = (Arc::clone(&camera), Arc::clone(&parameters));
-        let transport = Fake { camera: eye, parameters: served, sent: sender, alive: Arc::clone(&alive) };
+        let times = Times::default();
+        let (ticking, alive_too) = (Arc::clone(&times), Arc::clone(&alive));
+        let transport = Fake { camera: eye, parameters: served, times: ticking, sent: sender, alive: alive_too };
         let policy = Scripted(Some(rows.concat()));
         let thread = std::thread::spawn(move || run(&deployment, policy, &names, transport, &stopped));
-        Self { camera, parameters, sent, alive, stop, thread }
+        Self { camera, parameters, times, sent, alive, stop, thread }
     }
 
     /// Shows a picture whose stamp is `ahead` of now, as soon as somebody looks.
     fn show(&self, ahead: Span) -> Stamp {
+        self.show_at(clock::now() + ahead)
+    }
+
+    fn show_at(&self, stamp: Stamp) -> Stamp {
         for _ in 0..1000 {
             if let Some(sink) = &mut *self.camera.lock().unwrap() {
                 let (frame_id, data) = ("optical".to_owned(), Arc::from([1, 2, 3]));
                 let value = Frame { frame_id, encoding: Encoding::Jpeg, width: 0, height: 0, step: 0, data };
-                let stamp = clock::now() + ahead;
                 sink(Ok(Stamped { stamp, value }));
                 return stamp;
             }
             std::thread::park_timeout(Duration::from_millis(5));
         }
         panic!("nobody looks");
+    }
+
+    /// The simulation says what time it is.
+    fn tick(&self, secs: f64) {
+        let mut times = self.times.lock().unwrap();
+        let set = times.as_mut().unwrap();
+        set(Ok(Stamp::default() + Span::from_secs(secs)));
+    }
+
+    /// Rows that leave until the second report from now on.
+    fn rows_in_a_second(&self) -> usize {
+        let topics = || std::iter::from_fn(|| self.sent.recv_timeout(PATIENCE).ok()).map(|(topic, ..)| topic);
+        let until_report = || topics().take_while(|topic| topic != "/diagnostics");
+        (0..2).map(|_| until_report().filter(|topic| topic == "/arm/vla_node/command").count()).sum()
     }
 
     fn set(&self, name: &str, value: ParamValue) {
@@ -223,14 +263,60 @@ fn no_row_leaves_after_a_parameter_has_switched_motion_off() {
     node.show(Span::from_millis(30.0));
     node.next("/arm/vla_node/command");
     node.set("dry_run", ParamValue::Bool(true));
-    // The second of these comes later than the last row was due.
-    for _ in 0..2 {
-        let topics = std::iter::from_fn(|| node.sent.recv_timeout(PATIENCE).ok()).map(|(topic, ..)| topic);
-        assert_eq!(
-            topics.take_while(|topic| topic != "/diagnostics").filter(|topic| topic == "/arm/vla_node/command").count(),
-            0
-        );
-    }
+    assert_eq!(node.rows_in_a_second(), 0);
+    node.end().unwrap();
+}
+
+/// The message of one part of the next report.
+fn told(node: &Started, part: &str) -> String {
+    let (_, report) = node.next("/diagnostics");
+    let name = format!("/arm/vla_node: {part}");
+    let part = report["status"].as_array().unwrap().iter().find(|status| status["name"] == name).unwrap().clone();
+    part["message"].as_str().unwrap().to_owned()
+}
+
+const ROWS: [[f64; 2]; 4] = [[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]];
+
+#[test]
+fn in_a_simulation_nothing_happens_before_its_clock_and_everything_on_its_clock() {
+    let node = Started::simulated(ROWS);
+    assert_eq!(told(&node, "inference"), "waiting: nothing arrived on /clock yet");
+    node.tick(100.0);
+    let stamp = node.show_at(Stamp::default() + Span::from_secs(100.01));
+    let (_, chunk) = node.next("/arm/vla_node/action_chunk");
+    assert_eq!((&chunk["verdict"], &chunk["task"]), (&json!("sent"), &json!("go")));
+    assert_eq!(chunk["header"]["stamp"], json!({"sec": stamp.to_ros().0, "nanosec": stamp.to_ros().1}));
+    assert_eq!(node.rows_in_a_second(), 0, "the time of the first row has not come");
+    node.tick(100.02);
+    assert_eq!(node.next("/arm/vla_node/command").1["data"], json!([-1.0, 0.25]));
+    node.tick(100.22);
+    assert_eq!(node.next("/arm/vla_node/command").1["data"], json!([1.0, -0.2]));
+    node.end().unwrap();
+}
+
+#[test]
+fn a_clock_that_goes_back_takes_the_rest_of_the_command_with_it() {
+    let node = Started::simulated(ROWS);
+    node.tick(100.0);
+    node.show_at(Stamp::default() + Span::from_secs(100.0));
+    node.next("/arm/vla_node/command");
+    node.tick(40.0);
+    assert_eq!(node.rows_in_a_second(), 0);
+    assert!(told(&node, "inference").contains("ahead of the clock"));
+    node.tick(100.25);
+    assert_eq!(node.rows_in_a_second(), 0, "the second row was due in another time");
+    node.end().unwrap();
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_leaves_the_rest_of_the_command_behind() {
+    let node = Started::simulated(ROWS);
+    node.tick(100.0);
+    node.show_at(Stamp::default() + Span::from_secs(100.0));
+    node.next("/arm/vla_node/command");
+    node.tick(160.0);
+    assert_eq!(node.rows_in_a_second(), 0);
+    assert!(told(&node, "inference").contains("old, at most"));
     node.end().unwrap();
 }
 

@@ -28,7 +28,8 @@ use super::{
     TransportError,
 };
 use crate::drive::parameters::Parameters;
-use crate::msg::{CompressedImage, FrameError, Image, JointState, Message, StringMessage, TypeName};
+use crate::msg::{Clock, CompressedImage, FrameError, Image, JointState, Message, StringMessage, TypeName};
+use crate::time::Stamp;
 use crate::types::{Frame, JointSample};
 
 /// Asked of the kernel for every socket, which clamps it: an image arrives as a burst of up to its whole size.
@@ -157,6 +158,17 @@ impl Transport for Dds {
                 let convert =
                     |state: JointState| Ok(Stamped { stamp: state.header.stamp.into(), value: state.to_joints()? });
                 deliver(subscription.async_stream(), convert, sink).await;
+            })
+        }));
+        Ok(())
+    }
+
+    fn subscribe_clock(&mut self, topic: &str, sink: Sink<Stamp>) -> Result<(), TransportError> {
+        let qos = QosProfile::subscription_default().history(History::KeepLast { depth: 1 });
+        let subscription = self.subscription::<Clock>(topic, Clock::TYPE, &(&qos).into())?;
+        self.receivers.push(Box::new(move || {
+            Box::pin(async move {
+                deliver(subscription.async_stream(), |message: Clock| Ok(message.clock.into()), sink).await;
             })
         }));
         Ok(())

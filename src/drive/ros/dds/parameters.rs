@@ -15,7 +15,6 @@ use smol::future::zip;
 use smol::stream::StreamExt;
 
 use crate::deploy::{Declared, ParamKind, ParamValue, Setting};
-use crate::drive::clock;
 use crate::drive::parameters::Parameters;
 
 /// As `rmw_qos_profile_services_default` keeps.
@@ -159,7 +158,7 @@ impl Host<'_> {
         let value = |value: &Option<ParamValue>| value.as_ref().map_or(ParameterValue::NotSet, to_ros);
         let parameter = |(name, new): &(String, _)| Parameter { name: name.clone(), value: value(new) }.into();
         let event = raw::ParameterEvent {
-            stamp: Time::from_nanos(clock::now().nanos()),
+            stamp: Time::from_nanos(self.parameters.borrow().now().nanos()),
             node: self.node.to_owned(),
             new_parameters: Vec::new(),
             changed_parameters: set.iter().map(parameter).collect(),
