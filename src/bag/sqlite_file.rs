@@ -26,13 +26,13 @@ pub(super) struct SqliteFile {
     max_rows: usize,
     /// By id, with their numbers of messages.
     channels: BTreeMap<i64, (Channel, u64)>,
-    /// In the order of their times.
+    /// In the order in which they were recorded.
     messages: Vec<Place>,
     losses: Vec<String>,
 }
 
-/// Where one message stands; sorted by time, then as recorded.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Where one message stands.
+#[derive(Clone, Copy)]
 struct Place {
     log_time: Stamp,
     row: i64,
@@ -75,7 +75,6 @@ impl SqliteFile {
         let place =
             |row: &Row| Ok(Place { log_time: Stamp::from_nanos(row.get(0)?), row: row.get(1)?, channel: row.get(2)? });
         self.messages = self.rows("SELECT timestamp, rowid, topic_id FROM messages", place)?;
-        self.messages.sort_unstable();
         for Place { row, channel, .. } in &self.messages {
             match self.channels.get_mut(channel) {
                 Some((_, count)) => *count += 1,

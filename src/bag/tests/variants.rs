@@ -113,6 +113,7 @@ fn a_database_that_a_recorder_left_open_is_read_with_a_warning() {
     std::fs::write(folder.path().join("db3_plain.db3-journal"), b"").unwrap();
     let bag = BagReader::open(folder.path()).unwrap();
     assert_eq!(told(&bag), written());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "reading left something beside the database");
     let want =
         format!("the recorder was interrupted: messages that are still in {}-wal are left out", database.display());
     assert_eq!(bag.warnings(), [want]);
