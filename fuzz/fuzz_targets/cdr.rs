@@ -1,0 +1,46 @@
+//! Any bytes as every message that comes from outside, and what the node makes of it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vla_runtime::msg::{
+    ActionChunk, CameraInfo, Clock, CompressedImage, DiagnosticArray, Float64MultiArray, Image, JointState,
+    JointTrajectory, StringMessage, from_cdr, to_cdr,
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((kind, payload)) = bytes.split_first() else { return };
+    // What was read can be written and read again.
+    macro_rules! reread {
+        ($type:ty) => {
+            if let Ok(message) = from_cdr::<$type>(payload) {
+                let again = to_cdr(&message);
+                from_cdr::<$type>(&again).expect("what we write we can read");
+            }
+        };
+    }
+    match kind % 10 {
+        0 => {
+            if let Ok(message) = from_cdr::<Image>(payload) {
+                drop(message.to_frame());
+            }
+        }
+        1 => {
+            if let Ok(message) = from_cdr::<CompressedImage>(payload) {
+                drop(message.to_frame());
+            }
+        }
+        2 => {
+            if let Ok(message) = from_cdr::<JointState>(payload) {
+                drop(message.to_joints());
+            }
+            reread!(JointState);
+        }
+        3 => reread!(CameraInfo),
+        4 => reread!(Clock),
+        5 => reread!(Float64MultiArray),
+        6 => reread!(StringMessage),
+        7 => reread!(JointTrajectory),
+        8 => reread!(ActionChunk),
+        _ => reread!(DiagnosticArray),
+    }
+});

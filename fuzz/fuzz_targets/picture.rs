@@ -1,0 +1,44 @@
+//! Any bytes as a camera frame, in a file or as pixels, and the JPEG round trip of what it shows.
+#![no_main]
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use libfuzzer_sys::fuzz_target;
+use vla_bundle::{Idct, ImageStep, ResizeKernel, Subsampling};
+use vla_runtime::preprocess::image::ImagePipeline;
+use vla_runtime::preprocess::picture::Picture;
+use vla_runtime::types::{Encoding, Frame};
+
+/// Pixels that one run may cost.
+const MANY: usize = 1 << 16;
+
+thread_local! {
+    static KEPT: RefCell<(Picture, ImagePipeline, Vec<f32>)> = RefCell::new({
+        let steps = [
+            ImageStep::JpegRoundtrip { quality: 95, subsampling: Subsampling::S420, idct: Idct::Fast },
+            ImageStep::Resize { height: 7, width: 9, kernel: ResizeKernel::Lanczos3Tf },
+            ImageStep::CenterCrop { area: 0.9 },
+            ImageStep::Normalize { mean: [0.5; 3], std: [0.5, 0.25, 0.125] },
+        ];
+        let pipeline = ImagePipeline::new(&steps).expect("these steps fit together");
+        let out = vec![0.0; pipeline.shape().iter().product()];
+        (Picture::default(), pipeline, out)
+    });
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some(([kind, width, height, step], data)) = bytes.split_first_chunk() else { return };
+    let encoding = [Encoding::Jpeg, Encoding::Png, Encoding::Rgb8, Encoding::Bgr8][usize::from(*kind) % 4];
+    let [width, height, step] = [*width, *height, *step].map(u32::from);
+    let frame = Frame { frame_id: String::new(), encoding, width, height, step, data: Arc::from(data) };
+    KEPT.with_borrow_mut(|(picture, pipeline, out)| {
+        if picture.decode(&frame).is_ok() {
+            assert_eq!(picture.rgb.len(), 3 * picture.width as usize * picture.height as usize);
+            if picture.rgb.len() <= 3 * MANY {
+                pipeline.apply(picture, out);
+                assert!(out.iter().all(|value| value.is_finite()));
+            }
+        }
+    });
+});
