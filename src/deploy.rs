@@ -18,6 +18,7 @@ use vla_bundle::{Bundle, Io, Unit};
 
 use crate::profile::{Limits, OutputKind, Profile, Transport};
 use crate::time::Span;
+use crate::types::View;
 
 pub use declared::{Declared, ParamKind, Setting, declare};
 pub use parameters::{Motion, ParamValue, ParameterError, RunParameters};
@@ -50,6 +51,12 @@ pub struct CameraInput {
     pub transport: Transport,
     /// Oldest frame that may be used.
     pub max_age: Span,
+    /// Time from the light to the message's stamp.
+    pub latency: Span,
+    /// Width and height that its pictures have; `None` where any will do.
+    pub size: Option<[u32; 2]>,
+    /// What is done to every picture before the policy's own steps.
+    pub view: View,
 }
 
 /// Where joint positions come from.
@@ -232,6 +239,11 @@ impl Deployment {
     /// Cameras in the bundle's order; the first is the anchor.
     pub fn cameras(&self) -> &[CameraInput] {
         &self.cameras
+    }
+
+    /// The cameras' views, in the bundle's order.
+    pub fn views(&self) -> impl Iterator<Item = &View> {
+        self.cameras.iter().map(|camera| &camera.view)
     }
 
     /// Joint positions; `None` where neither the state nor an output needs them.

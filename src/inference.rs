@@ -8,7 +8,7 @@ use crate::policy::{Observer, Outputs, Placement, Policy, PolicyError, PolicyOpt
 use crate::postprocess::{self, PostprocessError};
 use crate::preprocess::{PreprocessError, Preprocessor};
 use crate::tensor::{Tensor, TensorData};
-use crate::types::{Chunk, Normalized, Observation, Robot};
+use crate::types::{Chunk, Normalized, Observation, Robot, View};
 
 pub use recording::{Recording, RecordingError};
 
@@ -53,6 +53,13 @@ impl Inference {
             policy: Policy::load(bundle, options)?,
             actions: bundle.manifest().actions.clone(),
         })
+    }
+
+    /// The same, looking at each camera's pictures through its view, in the manifest's camera order.
+    #[must_use]
+    pub fn through<'a>(mut self, views: impl IntoIterator<Item = &'a View>) -> Self {
+        self.preprocessor.look_through(views);
+        self
     }
 
     /// Answers one observation.

@@ -6,6 +6,7 @@
 mod cdr;
 mod convert;
 mod diagnostic_msgs;
+mod file_size;
 mod sensor_msgs;
 mod std_msgs;
 mod trajectory_msgs;

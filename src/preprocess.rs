@@ -7,12 +7,13 @@ use std::panic::resume_unwind;
 use vla_bundle::{Bundle, Dim, Input, Manifest, Source};
 
 use crate::tensor::{Tensor, TensorData};
-use crate::types::Frame;
+use crate::types::{Frame, View};
 
 pub mod image;
 pub mod picture;
 pub mod state;
 pub mod text;
+pub mod view;
 
 mod center_crop;
 mod crop_pixels;
@@ -23,6 +24,7 @@ mod normalize;
 mod pil;
 mod resize;
 mod spans;
+mod undistort;
 
 #[cfg(test)]
 mod goldens;
@@ -31,6 +33,7 @@ use image::{ImagePipeline, ImageStepsError};
 use picture::{Picture, PictureError};
 use state::{StateError, StatePipeline};
 use text::{TextError, TextPipeline};
+use view::{ViewError, Viewer};
 
 /// Makes the plan's input tensors. Keeps tables and scratch between observations.
 pub struct Preprocessor {
@@ -63,6 +66,8 @@ pub enum PreprocessError {
     Cameras { got: usize, wanted: usize },
     #[error("camera `{camera}`: {source}")]
     Picture { camera: String, source: PictureError },
+    #[error("camera `{camera}`: {source}")]
+    View { camera: String, source: ViewError },
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -71,6 +76,7 @@ pub enum PreprocessError {
 struct Camera {
     name: String,
     picture: Picture,
+    viewer: Viewer,
     pipelines: BTreeMap<String, ImagePipeline>,
 }
 
@@ -88,8 +94,12 @@ impl Preprocessor {
     /// A tokenizer that does not load; image steps whose result has no fixed size.
     pub fn new(bundle: &Bundle) -> Result<Self, PreprocessError> {
         let manifest = bundle.manifest();
-        let camera =
-            |name: &str| Camera { name: name.to_owned(), picture: Picture::default(), pipelines: BTreeMap::new() };
+        let camera = |name: &str| Camera {
+            name: name.to_owned(),
+            picture: Picture::default(),
+            viewer: Viewer::default(),
+            pipelines: BTreeMap::new(),
+        };
         let mut made = Self {
             cameras: manifest.streams.cameras.iter().map(|stream| camera(&stream.name)).collect(),
             pictures: BTreeMap::new(),
@@ -102,6 +112,11 @@ impl Preprocessor {
             made.add(bundle, input)?;
         }
         Ok(made)
+    }
+
+    /// Shows the policy each camera's pictures through its view, in the manifest's camera order.
+    pub fn look_through<'a>(&mut self, views: impl IntoIterator<Item = &'a View>) {
+        self.cameras.iter_mut().zip(views).for_each(|(camera, view)| camera.viewer = Viewer::new(view));
     }
 
     fn add(&mut self, bundle: &Bundle, input: &Input) -> Result<(), PreprocessError> {
@@ -199,7 +214,9 @@ impl Preprocessor {
 impl Camera {
     /// Writes to `outputs`, one per pipeline and in the order of the tensors' names.
     fn prepare(&mut self, frame: &Frame, outputs: Vec<&mut [f32]>) -> Result<(), PreprocessError> {
-        self.picture.decode(frame).map_err(|source| PreprocessError::Picture { camera: self.name.clone(), source })?;
+        let camera = || self.name.clone();
+        self.picture.decode(frame).map_err(|source| PreprocessError::Picture { camera: camera(), source })?;
+        self.viewer.apply(&mut self.picture).map_err(|source| PreprocessError::View { camera: camera(), source })?;
         for (pipeline, out) in self.pipelines.values_mut().zip(outputs) {
             pipeline.apply(&self.picture, out);
         }
@@ -243,7 +260,7 @@ mod tests {
     use vla_bundle::Integrity;
 
     use super::*;
-    use crate::types::Encoding;
+    use crate::types::{Encoding, Region, Rotation};
 
     /// Two cameras, three state values and at most 9 tokens; the graph is a stub that nobody runs here.
     fn bundle(dir: &Path) -> Bundle {
@@ -316,6 +333,29 @@ mod tests {
         assert_eq!(pixels[..6], levels(&[0, 3, 6, 9, 12, 15]), "front, red");
         assert_eq!(pixels[18..24], levels(&[53, 56, 59, 62, 65, 68]), "wrist, red");
         assert_eq!(pixels[30..], levels(&[51, 54, 57, 60, 63, 66]), "wrist, blue");
+    }
+
+    #[test]
+    fn each_camera_is_seen_through_its_own_view() {
+        let mut preprocessor = preprocessor();
+        let region = |x, width| Some(Region { x, y: 0, width, height: 2 });
+        let views = [
+            View { rotation: Rotation::UpsideDown, ..View::default() },
+            View { region: region(2, 2), ..View::default() },
+        ];
+        preprocessor.look_through(&views);
+        let frames = [frame(Encoding::Rgb8, 0), frame(Encoding::Rgb8, 9)];
+        let refused = preprocessor.run(&frames, Some(&[0.0; 3]), "go").unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "camera `wrist`: picture of 3 x 2 pixels does not hold Region { x: 2, y: 0, width: 2, height: 2 }"
+        );
+        preprocessor.look_through(&[views[0].clone(), View { region: region(0, 3), ..View::default() }]);
+        let made = preprocessor.run(&frames, Some(&[0.0; 3]), "turn on the stove").unwrap();
+        let pixels = made.iter().find(|(name, _)| name == "pixels").unwrap().1.as_f32().unwrap();
+        let levels = |values: [u8; 6]| values.map(|value| f32::from(value) / 255.0);
+        assert_eq!(pixels[..6], levels([15, 12, 9, 6, 3, 0]), "front, red, turned");
+        assert_eq!(pixels[18..24], levels([9, 12, 15, 18, 21, 24]), "wrist, red");
     }
 
     #[test]

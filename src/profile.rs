@@ -2,12 +2,15 @@
 //!
 //! Raw fields become a checked [`Profile`]; nothing that moves the robot has a default.
 
+mod camera;
+mod camera_info;
 mod raw;
 
 use std::path::Path;
 
-use serde::Deserialize;
 use vla_bundle::Unit;
+
+pub use camera::{Camera, Transport};
 
 /// The profile format this build reads.
 pub const FORMAT: u32 = 1;
@@ -20,29 +23,6 @@ pub struct Profile {
     joint_states: Option<JointStates>,
     instruction_topic: Option<String>,
     outputs: Vec<Output>,
-}
-
-/// A camera topic.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Camera {
-    /// Name of the bundle's camera that this topic shows.
-    pub camera: String,
-    /// Topic; `None` for the default of its transport.
-    pub topic: Option<String>,
-    /// Message type.
-    pub transport: Transport,
-    /// Oldest frame that may be used, ms, positive.
-    pub max_age_ms: f64,
-}
-
-/// Message type of a camera topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Transport {
-    /// `sensor_msgs/Image`.
-    Raw,
-    /// `sensor_msgs/CompressedImage`.
-    Compressed,
 }
 
 /// A `sensor_msgs/JointState` topic.
@@ -211,14 +191,17 @@ impl Profile {
         Self::parse(&text, &origin)
     }
 
-    /// Reads a profile's text; `origin` names it in errors.
+    /// Reads a profile's text; `origin` is its path: what it is called in errors, and where it names its files from.
     ///
     /// # Errors
     /// See [`ProfileError`].
     pub fn parse(text: &str, origin: &str) -> Result<Self, ProfileError> {
-        let raw = serde_saphyr::from_str(text)
+        // YAML 1.1 takes a plain `y` for true; a region has an `y`.
+        let strict = serde_saphyr::options! { strict_booleans: true };
+        let raw = serde_saphyr::from_str_with_options(text, strict)
             .map_err(|e| ProfileError::Parse { reason: e.to_string(), path: origin.to_owned() })?;
-        raw::check(raw).map_err(|problems| ProfileError::Inconsistent { problems, path: origin.to_owned() })
+        let folder = Path::new(origin).parent().unwrap_or(Path::new(""));
+        raw::check(raw, folder).map_err(|problems| ProfileError::Inconsistent { problems, path: origin.to_owned() })
     }
 
     /// The robot's name, for people.

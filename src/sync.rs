@@ -2,6 +2,7 @@
 //!
 //! Nothing is filled in: a stream that is missing, old, ahead of us or apart from the anchor means no observation.
 
+mod camera;
 mod joints;
 mod reason;
 mod stream;
@@ -17,13 +18,14 @@ use crate::types::{Frame, Observation, Sample, Value};
 pub use reason::{DropReason, Dropped, NotReady};
 pub use stream::StreamHealth;
 
+use camera::Camera;
 use joints::Joints;
 use stream::{Held, Stream};
 
 /// The newest sample of every stream. Its first camera is the anchor: its stamp is the observation's.
 #[derive(Debug)]
 pub struct Sync {
-    cameras: Vec<Stream<Arc<Frame>>>,
+    cameras: Vec<Camera>,
     joints: Option<Joints>,
     state: Option<Vec<StateValue>>,
     task: Option<Arc<str>>,
@@ -35,9 +37,8 @@ pub struct Sync {
 impl Sync {
     /// No sample yet; the instruction is the deployment's.
     pub fn new(deployment: &Deployment) -> Self {
-        let camera = |input: &crate::deploy::CameraInput| Stream::new(&format!("images.{}", input.name), input.max_age);
         Self {
-            cameras: deployment.cameras().iter().map(camera).collect(),
+            cameras: deployment.cameras().iter().map(Camera::new).collect(),
             joints: deployment.joints().map(Joints::new),
             state: deployment.state().map(<[StateValue]>::to_vec),
             task: deployment.task().map(Arc::from),
@@ -55,14 +56,11 @@ impl Sync {
         let horizon = now + self.max_skew;
         match value {
             Value::Frame { camera, frame } => {
-                let Some(stream) = self.cameras.get_mut(camera) else {
+                let Some(camera) = self.cameras.get_mut(camera) else {
                     let reason = DropReason::UnknownCamera { index: camera };
                     return Err(Dropped { stream: "images".into(), reason });
                 };
-                if frame.data.is_empty() {
-                    return Err(stream.refuse(DropReason::Empty));
-                }
-                stream.put(Held { stamp, received, value: frame }, horizon).map(drop)
+                camera.accept(Held { stamp, received, value: frame }, horizon)
             }
             Value::Joints(sample) => match &mut self.joints {
                 Some(joints) => joints.accept(&sample, [stamp, received], horizon),
@@ -83,7 +81,7 @@ impl Sync {
         let anchor = self.anchor(now)?;
         let (stamp, frame_id) = (anchor.stamp, anchor.value.frame_id.clone());
         let task = self.task()?;
-        let frames = self.cameras.iter().filter_map(Stream::newest).map(|held| Arc::clone(&held.value)).collect();
+        let frames = self.streams().filter_map(Stream::newest).map(|held| Arc::clone(&held.value)).collect();
         let measured = self.measured(now)?;
         let value = |state: &StateValue| measured.get(state.joint).map(|position| state.line.at(*position));
         let state = self.state.as_ref().map(|state| state.iter().filter_map(value).collect());
@@ -119,22 +117,27 @@ impl Sync {
 
     /// What came in on each stream, and how old its newest sample is.
     pub fn health(&self, now: Stamp) -> Vec<StreamHealth> {
-        let cameras = self.cameras.iter().map(|stream| stream.health(now));
+        let cameras = self.streams().map(|stream| stream.health(now));
         cameras.chain(self.joints.iter().map(|joints| joints.health(now))).collect()
+    }
+
+    /// The cameras' streams; the first is the anchor's.
+    fn streams(&self) -> impl Iterator<Item = &Stream<Arc<Frame>>> {
+        self.cameras.iter().map(|camera| &camera.stream)
     }
 
     /// The anchor's newest frame, after every check of every stream.
     fn anchor(&self, now: Stamp) -> Result<&Held<Arc<Frame>>, NotReady> {
         self.task()?;
-        for stream in &self.cameras {
+        for stream in self.streams() {
             stream.fresh(now, self.max_skew)?;
         }
         self.measured(now)?;
-        let anchor = self.cameras.first().and_then(Stream::newest).ok_or(NotReady::NoNewFrame)?;
+        let anchor = self.streams().next().and_then(Stream::newest).ok_or(NotReady::NoNewFrame)?;
         if self.observed == Some(anchor.stamp) {
             return Err(NotReady::NoNewFrame);
         }
-        for stream in self.cameras.iter().skip(1) {
+        for stream in self.streams().skip(1) {
             stream.near(anchor.stamp, self.max_skew)?;
         }
         if let Some(joints) = &self.joints {

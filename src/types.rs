@@ -4,6 +4,7 @@
 //! -> action -> `SafeCommand` (which only `safety` can build).
 
 mod frame;
+mod view;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use crate::time::{Span, Stamp};
 
 pub use frame::{Encoding, Frame, Layout, LayoutError, Mosaic};
+pub use view::{Flip, Lens, Region, Rotation, View};
 
 /// One message of one stream, as it arrived.
 #[derive(Clone, Debug, PartialEq)]

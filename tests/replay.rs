@@ -64,6 +64,32 @@ fn action_stream(run: &Path) -> Vec<(i64, Vec<u8>)> {
 }
 
 #[test]
+fn the_policy_sees_what_the_profile_makes_of_the_cameras_pictures() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run.mcap");
+    let profile = |name: &str, camera: &str| {
+        let text = std::fs::read_to_string(format!("{ROOT}/calibration/robots/arm6.yaml")).unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, text.replace("max_age_ms: 200}", &format!("max_age_ms: 200, {camera}}}"))).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let replay = |profile: &str, more: &[&str]| {
+        let what = ["replay", bundles()[1].to_str().unwrap(), "tests/data/bags/arm6_reach", "--profile", profile];
+        vla(&[&what[..], &["--params", "launch/params/arm6.yaml"], more, &NAMES].concat())
+    };
+    let info = format!("undistort: {ROOT}/calibration/camera_info/front.yaml");
+    let [out, straight] = [run.to_str().unwrap(), &profile("straight.yaml", &info)];
+    stdout(&replay("calibration/robots/arm6.yaml", &["--out", out]));
+    let text = stdout(&replay(straight, &["--expect", out]));
+    assert!(text.ends_with("8 chunks compared; no value differs\n"), "an ideal lens bends nothing: {text}");
+    let turned = refusal(&replay(&profile("turned.yaml", "rotate: 180"), &["--expect", out]));
+    assert!(turned.contains("differs from"), "{turned}");
+    let text = stdout(&replay(&profile("large.yaml", "width: 640, height: 480"), &[]));
+    assert!(text.starts_with("decisions         0"), "{text}");
+    assert!(text.contains("images.front: picture of 320 x 240 pixels, the profile says 640 x 480"), "{text}");
+}
+
+#[test]
 fn two_runs_decide_the_same_byte_for_byte_and_the_second_is_what_the_first_expects() {
     let dir = tempfile::tempdir().unwrap();
     let [one, two] = ["one.mcap", "two.mcap"].map(|name| dir.path().join(name));

@@ -9,7 +9,6 @@ use crate::drive::node::{self, DEFAULT_NAME};
 use crate::drive::ros::{Dds, DdsSettings};
 use crate::drive::ros_args::{LogLevel, RosArgs};
 use crate::drive::signals;
-use crate::inference::Inference;
 use crate::profile::Profile;
 
 use super::runtime;
@@ -39,7 +38,7 @@ impl Node {
         let profile = Profile::load(profile)?;
         let options = runtime::policy_options(&parameters)?;
         let deployment = Deployment::check(&bundle, &profile, parameters)?;
-        let inference = Inference::load(&bundle, &options)?;
+        let inference = runtime::inference(&bundle, &deployment, &options)?;
         tracing::info!(digest = bundle.digest(), provider = options.provider.name(), "bundle loaded");
         let transport = Dds::join(settings, names.namespace(), names.node_name())?;
         tracing::info!(node = names.fully_qualified_name(), domain = settings.domain, network = ?settings.network, "joined");

@@ -11,7 +11,6 @@ use crate::deploy::{Deployment, RunParameters};
 use crate::drive::node::DEFAULT_NAME;
 use crate::drive::replay::{Changes, Prepared, action_chunks, chunks, record, report};
 use crate::drive::ros_args::RosArgs;
-use crate::inference::Inference;
 use crate::msg::ActionChunk;
 use crate::profile::Profile;
 
@@ -59,7 +58,7 @@ impl Replay {
         let earlier = self.expect.as_deref().map(|path| earlier_chunks(path, &deployment, &names)).transpose()?;
         // Loading may take minutes; what the bag lacks is told before.
         let prepared = Prepared::new(&bag, &deployment, &names)?;
-        let run = prepared.run(&mut Inference::load(&bundle, &options)?)?;
+        let run = prepared.run(&mut runtime::inference(&bundle, &deployment, &options)?)?;
         if let Some(out) = &self.out {
             record(out, &deployment, &names, &run)?;
         }

@@ -3,8 +3,10 @@
 use std::num::NonZeroUsize;
 
 use clap::{Args, ValueEnum};
+use vla_bundle::Bundle;
 
-use crate::deploy::RunParameters;
+use crate::deploy::{Deployment, RunParameters};
+use crate::inference::{Inference, InferenceError};
 use crate::policy::{PolicyError, PolicyOptions, Provider, Spinning};
 
 /// How the graphs are to be run.
@@ -54,6 +56,15 @@ pub fn policy_options(parameters: &RunParameters) -> Result<PolicyOptions, Polic
         intra_op_threads: parameters.intra_op_threads().and_then(NonZeroUsize::new),
         spinning: Spinning::Off,
     })
+}
+
+/// The policy as a robot runs it: it looks through the profile's cameras.
+pub fn inference(
+    bundle: &Bundle,
+    deployment: &Deployment,
+    options: &PolicyOptions,
+) -> Result<Inference, InferenceError> {
+    Ok(Inference::load(bundle, options)?.through(deployment.views()))
 }
 
 /// Both halves of `KEY=VALUE`.

@@ -34,6 +34,9 @@ pub(super) fn cameras(
             topic: topic.unwrap_or_else(default),
             transport: camera.transport,
             max_age: Span::from_millis(camera.max_age_ms),
+            latency: Span::from_millis(camera.latency_ms),
+            size: camera.size,
+            view: camera.view.clone(),
         });
     }
     found

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::file_size::file_size;
 use super::{CompressedImage, Duration, Header, Image, JointState, Time};
 use crate::time::{Span, Stamp};
 use crate::types::{Encoding, Frame, JointSample, LayoutError};
@@ -65,7 +66,7 @@ impl Image<'_> {
 }
 
 impl CompressedImage<'_> {
-    /// The picture; its file is copied once and not opened.
+    /// The picture; its file is copied once, and of its content only the header's size is read.
     pub fn to_frame(&self) -> Result<Frame, FrameError> {
         let unsupported = || FrameError::Format { got: self.format.clone() };
         let encoding = file_encoding(&self.format).ok_or_else(unsupported)?;
@@ -73,7 +74,8 @@ impl CompressedImage<'_> {
             return Err(FrameError::NoFile);
         }
         let frame_id = self.header.frame_id.clone();
-        Ok(Frame { frame_id, encoding, width: 0, height: 0, step: 0, data: Arc::from(self.data) })
+        let [width, height] = file_size(self.data).unwrap_or_default();
+        Ok(Frame { frame_id, encoding, width, height, step: 0, data: Arc::from(self.data) })
     }
 }
 

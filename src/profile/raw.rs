@@ -3,13 +3,14 @@
 //! The YAML reader refuses numbers that are not finite, so nothing here looks for them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde::Deserialize;
 use vla_bundle::Unit;
 
+use super::camera::RawCamera;
 use super::{
-    Camera, Carries, FORMAT, Feed, FeedRule, JointStates, Limits, MeasuredJoint, Output, OutputDim, OutputKind,
-    Profile, Transport,
+    Carries, FORMAT, Feed, FeedRule, JointStates, Limits, MeasuredJoint, Output, OutputDim, OutputKind, Profile,
 };
 
 #[derive(Deserialize)]
@@ -24,7 +25,7 @@ pub(super) struct RawProfile {
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 enum RawInput {
-    Camera { camera: String, topic: Option<String>, transport: Transport, max_age_ms: f64 },
+    Camera(RawCamera),
     JointStates { topic: Option<String>, max_age_ms: f64, joints: Vec<RawMeasured> },
     Instruction { topic: String },
 }
@@ -130,7 +131,8 @@ impl Problems {
     }
 }
 
-pub(super) fn check(raw: RawProfile) -> Result<Profile, Vec<String>> {
+/// `folder` is where the profile names its files from.
+pub(super) fn check(raw: RawProfile, folder: &Path) -> Result<Profile, Vec<String>> {
     if raw.format != FORMAT {
         return Err(vec![format!("`format` is {}, this build reads {FORMAT}", raw.format)]);
     }
@@ -143,7 +145,7 @@ pub(super) fn check(raw: RawProfile) -> Result<Profile, Vec<String>> {
         outputs: Vec::new(),
     };
     for input in raw.inputs {
-        take_input(input, &mut profile, &mut problems);
+        take_input(input, folder, &mut profile, &mut problems);
     }
     profile.outputs = raw.outputs.into_iter().map(|output| take_output(output, &mut problems)).collect();
     for output in profile.outputs.iter().filter(|output| output.dims.is_empty()) {
@@ -158,12 +160,9 @@ pub(super) fn check(raw: RawProfile) -> Result<Profile, Vec<String>> {
     if problems.0.is_empty() { Ok(profile) } else { Err(problems.0) }
 }
 
-fn take_input(input: RawInput, profile: &mut Profile, problems: &mut Problems) {
+fn take_input(input: RawInput, folder: &Path, profile: &mut Profile, problems: &mut Problems) {
     match input {
-        RawInput::Camera { camera, topic, transport, max_age_ms } => {
-            problems.positive(&format!("camera `{camera}`"), "max_age_ms", max_age_ms);
-            profile.cameras.push(Camera { camera, topic, transport, max_age_ms });
-        }
+        RawInput::Camera(camera) => profile.cameras.push(camera.check(folder, &mut problems.0)),
         RawInput::JointStates { topic, max_age_ms, joints } => {
             problems.positive("joint_states", "max_age_ms", max_age_ms);
             let joints = joints.into_iter().map(|joint| take_measured(joint, problems)).collect();

@@ -26,6 +26,14 @@ pub enum DropReason {
     /// A frame without a byte.
     #[error("no data")]
     Empty,
+    /// A picture of another size than the camera's.
+    #[error("picture of {} x {} pixels, the profile says {} x {}", .got[0], .got[1], .wanted[0], .wanted[1])]
+    PictureSize {
+        /// Width and height; 0 and 0 where the file does not say it.
+        got: [u32; 2],
+        /// Width and height of the profile.
+        wanted: [u32; 2],
+    },
     /// The stream already has a sample of this time or later.
     #[error("stamp is {by} before the newest one's")]
     NotNewer {
@@ -62,6 +70,7 @@ impl DropReason {
         match self {
             DropReason::UnknownCamera { .. } => "unknown_camera",
             DropReason::Empty => "empty",
+            DropReason::PictureSize { .. } => "picture_size",
             DropReason::NotNewer { .. } => "not_newer",
             DropReason::Lengths { .. } => "lengths",
             DropReason::DoubledJoint { .. } => "doubled_joint",

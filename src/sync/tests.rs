@@ -10,8 +10,11 @@ use crate::types::JointSample;
 fn two_cameras() -> Sync {
     let second = "- {kind: camera, camera: wrist, transport: raw, max_age_ms: 200}\n- kind: joint_states";
     let profile = profile(&ARM_PROFILE.replace("- kind: joint_states", second));
-    let task = [("task", ParamValue::String("open the drawer".to_owned()))];
-    Sync::new(&Deployment::check(&bundle(ARM_IO, &["front", "wrist"]), &profile, parameters(&task)).unwrap())
+    Sync::new(&Deployment::check(&bundle(ARM_IO, &["front", "wrist"]), &profile, parameters(&task())).unwrap())
+}
+
+fn task() -> [(&'static str, ParamValue); 1] {
+    [("task", ParamValue::String("open the drawer".to_owned()))]
 }
 
 /// A frame and joints of the given times, both accepted as they come.
@@ -72,6 +75,35 @@ fn a_stamp_from_the_future_is_refused_beyond_the_skew() {
     sync.accept(at(0.0), joints(10.0, [0.5, 0.2, 0.02])).unwrap();
     assert_eq!(sync.ready(at(0.0)), Ok(()));
     assert_eq!(waiting(&sync, -0.5), "images.front: 40.500 ms ahead of the clock, at most 40.000 ms");
+}
+
+#[test]
+fn a_frame_counts_from_when_its_light_fell_in() {
+    let late =
+        ARM_PROFILE.replace("transport: raw, max_age_ms: 100", "transport: raw, max_age_ms: 100, latency_ms: 30");
+    let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(&late), parameters(&task())).unwrap();
+    let mut sync = with(Sync::new(&deployment), [frame(0, 50.0), joints(50.0, [0.5, 0.2, 0.02])]);
+    assert_eq!(sync.observe(at(60.0)).unwrap().stamp, at(20.0));
+    let sync = with(sync, [frame(0, 51.0), joints(130.0, [0.5, 0.2, 0.02])]);
+    assert_eq!(waiting(&sync, 121.5), "images.front: 100.500 ms old, at most 100.000 ms");
+}
+
+#[test]
+fn a_frame_of_another_size_than_the_cameras_is_refused_and_counted() {
+    let sized = ARM_PROFILE.replace("transport: raw,", "transport: raw, width: 4, height: 3,");
+    let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(&sized), parameters(&task())).unwrap();
+    let mut sync = Sync::new(&deployment);
+    let of_size = |ms, [width, height]: [u32; 2]| {
+        let mut sample = frame(0, ms);
+        let Value::Frame { frame, .. } = &mut sample.value else { panic!() };
+        *frame = Arc::new(Frame { width, height, ..Frame::clone(frame) });
+        sample
+    };
+    assert_eq!(sync.accept(at(1.0), of_size(1.0, [4, 3])), Ok(()));
+    let refused = sync.accept(at(2.0), of_size(2.0, [3, 4])).unwrap_err();
+    assert_eq!(refused.to_string(), "images.front: picture of 3 x 4 pixels, the profile says 4 x 3");
+    let health = &sync.health(at(2.0))[0];
+    assert_eq!((health.accepted, health.dropped.get("picture_size")), (1, Some(&1)));
 }
 
 #[test]

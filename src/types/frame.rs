@@ -9,11 +9,11 @@ pub struct Frame {
     pub frame_id: String,
     /// How to read `data`.
     pub encoding: Encoding,
-    /// Pixels per row; 0 where the file inside `data` says it.
+    /// Pixels per row; of a file what its header says, 0 where nobody asked it.
     pub width: u32,
-    /// Rows; 0 where the file inside `data` says it.
+    /// Rows; of a file what its header says, 0 where nobody asked it.
     pub height: u32,
-    /// Bytes per row, padding included; 0 where the file inside `data` says it.
+    /// Bytes per row, padding included; 0 of a file.
     pub step: u32,
     /// Pixels or file bytes.
     pub data: Arc<[u8]>,
