@@ -9,12 +9,13 @@ mod outputs;
 mod parameters;
 #[cfg(test)]
 pub(crate) mod samples;
+mod state;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use vla_bundle::{Bundle, Io, Unit};
+use vla_bundle::{Bundle, Io, RotationConvention, Unit};
 
 use crate::profile::{Limits, OutputKind, Profile, Transport};
 use crate::time::Span;
@@ -30,6 +31,8 @@ pub struct Deployment {
     robot: String,
     cameras: Vec<CameraInput>,
     joints: Option<JointsInput>,
+    eef: Option<EefInput>,
+    array: Option<ArrayInput>,
     state: Option<Vec<StateValue>>,
     instruction_topic: String,
     action_chunk_topic: String,
@@ -70,11 +73,70 @@ pub struct JointsInput {
     pub names: Vec<Arc<str>>,
 }
 
-/// How one state value comes from the measured vector.
+/// Where the end effector's pose comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EefInput {
+    /// A topic or two frames.
+    pub source: EefSource,
+    /// Oldest pose that may be used.
+    pub max_age: Span,
+}
+
+/// Where the end effector's pose comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EefSource {
+    /// `geometry_msgs/PoseStamped`.
+    Topic {
+        /// Topic as written: absolute, relative or private (`~/`).
+        topic: String,
+        /// Frame from which the pose is seen.
+        frame: Arc<str>,
+    },
+    /// [`TF_TOPIC`] and [`TF_STATIC_TOPIC`].
+    Frames {
+        /// Frame from which the pose is seen.
+        base: Arc<str>,
+        /// Frame of the end effector.
+        tip: Arc<str>,
+    },
+}
+
+/// Transforms that move, `tf2_msgs/TFMessage`.
+pub const TF_TOPIC: &str = "/tf";
+/// Transforms that never move, latched, `tf2_msgs/TFMessage`.
+pub const TF_STATIC_TOPIC: &str = "/tf_static";
+
+/// Where state values without names come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArrayInput {
+    /// Topic as written: absolute, relative or private (`~/`).
+    pub topic: String,
+    /// Oldest message that may be used, by its arrival.
+    pub max_age: Span,
+    /// Values in every message.
+    pub size: usize,
+    /// Indices of the values that are used.
+    pub used: Vec<usize>,
+}
+
+/// What a state value is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// A joint's position: an index into [`JointsInput::names`].
+    Joint(usize),
+    /// The end effector's position along axis 0, 1 or 2, m.
+    EefPosition(usize),
+    /// A component of the end effector's rotation.
+    EefRotation(RotationConvention, usize),
+    /// A value of the state array.
+    Element(usize),
+}
+
+/// How one state value comes from what is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StateValue {
-    /// Index into [`JointsInput::names`].
-    pub joint: usize,
+    /// What it is made of.
+    pub from: Measure,
     /// From the robot's unit to the policy's.
     pub line: Line,
 }
@@ -202,7 +264,7 @@ impl Deployment {
         };
         rate(io, &parameters, &mut problems);
         let joints = inputs::Joints::wanted(&io.state, profile);
-        let state = inputs::state(&io.state, &joints, &mut problems);
+        let state = state::state(&io.state, profile, &joints, &mut problems);
         let outputs = outputs::outputs(io, profile, &joints, &mut problems);
         let outputs = outputs::on_topics(outputs, &parameters, &mut problems);
         if !problems.is_empty() {
@@ -215,6 +277,8 @@ impl Deployment {
             robot: profile.robot().to_owned(),
             cameras,
             joints: joints.into_input(topics.joint_states),
+            eef: inputs::eef(profile, &state),
+            array: inputs::array(profile, &state),
             state: manifest.streams.state.map(|_| state),
             instruction_topic: instruction.unwrap_or_else(|| "~/instruction".to_owned()),
             action_chunk_topic: topics.action_chunk.unwrap_or_else(|| "~/action_chunk".to_owned()),
@@ -249,6 +313,16 @@ impl Deployment {
     /// Joint positions; `None` where neither the state nor an output needs them.
     pub fn joints(&self) -> Option<&JointsInput> {
         self.joints.as_ref()
+    }
+
+    /// The end effector's pose; `None` where nothing needs it.
+    pub fn eef(&self) -> Option<&EefInput> {
+        self.eef.as_ref()
+    }
+
+    /// State values without names; `None` where nothing needs them.
+    pub fn array(&self) -> Option<&ArrayInput> {
+        self.array.as_ref()
     }
 
     /// The state vector in the bundle's order; `None` where the policy takes none.

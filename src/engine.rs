@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use crate::deploy::{Deployment, Motion};
 use crate::execute::Schedule;
+use crate::geometry::Pose;
 use crate::safety::{Basis, Gate};
 use crate::sync::{NotReady, Sync};
 use crate::time::{Span, Stamp};
-use crate::types::{Chunk, Inferred, Robot};
+use crate::types::{Chunk, Inferred, Measured, Robot};
 
 pub use event::{Decision, Effect, Event, Rejection, Report, RequestId, Verdict};
 pub use health::{Counts, Health};
@@ -36,8 +37,8 @@ pub struct Engine {
     /// When the next inference may start.
     due: Option<Stamp>,
     pending: Option<Pending>,
-    /// Measured joints at the pending observation.
-    at_observation: Vec<f64>,
+    /// Measured joints and end effector at the pending observation.
+    at_observation: (Vec<f64>, Option<Pose>),
     next_request: u64,
     reported: Option<NotReady>,
     counts: Counts,
@@ -65,7 +66,7 @@ impl Engine {
             inference_period: deployment.inference_period(),
             due: None,
             pending: None,
-            at_observation: Vec::new(),
+            at_observation: (Vec::new(), None),
             next_request: 0,
             reported: None,
             counts: Counts::default(),
@@ -107,8 +108,10 @@ impl Engine {
             return;
         }
         let Ok(measured) = self.sync.measured(now) else { return };
-        self.at_observation.clear();
-        self.at_observation.extend_from_slice(measured);
+        let (joints, eef) = &mut self.at_observation;
+        joints.clear();
+        joints.extend_from_slice(measured.joints);
+        *eef = measured.eef;
         let Ok(observation) = self.sync.observe(now) else { return };
         // On time, the beat is kept, so that a frame's jitter costs no period; late, it starts anew.
         let on_time = self.due.filter(|due| now.since(*due) < self.inference_period && *due <= now);
@@ -189,7 +192,8 @@ impl Engine {
         let schedule = Schedule { stamp: pending.stamp, action_dt, n_action_steps };
         let rows = schedule.rows(now).map_err(Rejection::Late)?;
         let measured = self.sync.measured(now).map_err(Rejection::NotMeasured)?;
-        let basis = Basis { now, at_observation: &self.at_observation, measured };
+        let (joints, eef) = &self.at_observation;
+        let basis = Basis { now, at_observation: Measured { joints, eef: *eef }, measured };
         self.gate.pass(chunk, schedule, rows, basis).map_err(Rejection::Unsafe)
     }
 

@@ -17,6 +17,7 @@ pub mod deploy;
 pub mod drive;
 pub mod engine;
 pub mod execute;
+pub mod geometry;
 pub mod inference;
 pub mod msg;
 pub mod policy;

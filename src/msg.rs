@@ -7,6 +7,7 @@ mod cdr;
 mod convert;
 mod diagnostic_msgs;
 mod file_size;
+mod geometry_msgs;
 mod sensor_msgs;
 mod std_msgs;
 mod trajectory_msgs;
@@ -17,9 +18,12 @@ use std::fmt;
 pub use cdr::{CdrError, from_cdr, to_cdr};
 pub use convert::{FrameError, JointsError};
 pub use diagnostic_msgs::{DiagnosticArray, DiagnosticStatus, KeyValue, Level};
+pub use geometry_msgs::{
+    PoseMessage, PoseStamped, Quaternion, TFMessage, Transform, TransformStamped, Twist, TwistStamped, Vector3,
+};
 pub use sensor_msgs::{CameraInfo, CompressedImage, Image, JointState, RegionOfInterest};
 pub use std_msgs::{
-    Clock, Duration, Float64MultiArray, Header, MultiArrayDimension, MultiArrayLayout, StringMessage, Time,
+    Clock, Duration, Float64, Float64MultiArray, Header, MultiArrayDimension, MultiArrayLayout, StringMessage, Time,
 };
 pub use trajectory_msgs::{JointTrajectory, JointTrajectoryPoint};
 pub use vla_msgs::ActionChunk;

@@ -5,12 +5,14 @@
 mod camera;
 mod camera_info;
 mod raw;
+mod state;
 
 use std::path::Path;
 
 use vla_bundle::Unit;
 
 pub use camera::{Camera, Transport};
+pub use state::{EefInput, EefSource, StateArray, StateElement};
 
 /// The profile format this build reads.
 pub const FORMAT: u32 = 1;
@@ -21,6 +23,8 @@ pub struct Profile {
     robot: String,
     cameras: Vec<Camera>,
     joint_states: Option<JointStates>,
+    eef: Option<EefInput>,
+    state_array: Option<StateArray>,
     instruction_topic: Option<String>,
     outputs: Vec<Output>,
 }
@@ -217,6 +221,16 @@ impl Profile {
     /// The joint topic; its joints are named once, and feed each state dimension at most once.
     pub fn joint_states(&self) -> Option<&JointStates> {
         self.joint_states.as_ref()
+    }
+
+    /// Where the end effector's pose comes from.
+    pub fn eef(&self) -> Option<&EefInput> {
+        self.eef.as_ref()
+    }
+
+    /// The topic with state values of any kind.
+    pub fn state_array(&self) -> Option<&StateArray> {
+        self.state_array.as_ref()
     }
 
     /// Topic of the instruction; `None` for the default.

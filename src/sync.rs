@@ -3,22 +3,25 @@
 //! Nothing is filled in: a stream that is missing, old, ahead of us or apart from the anchor means no observation.
 
 mod camera;
+mod eef;
 mod joints;
 mod reason;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transforms;
 
 use std::sync::Arc;
 
-use crate::deploy::{Deployment, StateValue};
+use crate::deploy::{ArrayInput, Deployment, Measure, StateValue};
 use crate::time::{Span, Stamp};
-use crate::types::{Frame, Observation, Sample, Value};
+use crate::types::{Frame, Measured, Observation, Sample, Value};
 
 pub use reason::{DropReason, Dropped, NotReady};
 pub use stream::StreamHealth;
 
 use camera::Camera;
+use eef::Eef;
 use joints::Joints;
 use stream::{Held, Stream};
 
@@ -27,11 +30,22 @@ use stream::{Held, Stream};
 pub struct Sync {
     cameras: Vec<Camera>,
     joints: Option<Joints>,
+    eef: Option<Eef>,
+    array: Option<Array>,
     state: Option<Vec<StateValue>>,
     task: Option<Arc<str>>,
+    /// An instruction from before we listened; it is shown and starts nothing.
+    latched: Option<Arc<str>>,
     max_skew: Span,
     /// Stamp of the anchor frame that was observed last.
     observed: Option<Stamp>,
+}
+
+/// State values by their index.
+#[derive(Debug)]
+struct Array {
+    input: ArrayInput,
+    stream: Stream<Vec<f64>>,
 }
 
 impl Sync {
@@ -40,8 +54,11 @@ impl Sync {
         Self {
             cameras: deployment.cameras().iter().map(Camera::new).collect(),
             joints: deployment.joints().map(Joints::new),
+            eef: deployment.eef().map(Eef::new),
+            array: deployment.array().map(Array::new),
             state: deployment.state().map(<[StateValue]>::to_vec),
             task: deployment.task().map(Arc::from),
+            latched: None,
             max_skew: deployment.max_skew(),
             observed: None,
         }
@@ -66,8 +83,24 @@ impl Sync {
                 Some(joints) => joints.accept(&sample, [stamp, received], horizon),
                 None => Ok(()),
             },
+            Value::Pose(sample) => match &mut self.eef {
+                Some(eef) => eef.pose(sample, [stamp, received], horizon),
+                None => Ok(()),
+            },
+            Value::Transforms(sample) => match &mut self.eef {
+                Some(eef) => eef.transforms(sample, received, horizon),
+                None => Ok(()),
+            },
+            Value::Array(value) => match &mut self.array {
+                Some(array) => array.accept(Held { stamp, received, value }, horizon),
+                None => Ok(()),
+            },
             Value::Instruction(task) => {
                 self.task = Some(task);
+                Ok(())
+            }
+            Value::LatchedInstruction(task) => {
+                self.latched = Some(task);
                 Ok(())
             }
         }
@@ -83,7 +116,7 @@ impl Sync {
         let task = self.task()?;
         let frames = self.streams().filter_map(Stream::newest).map(|held| Arc::clone(&held.value)).collect();
         let measured = self.measured(now)?;
-        let value = |state: &StateValue| measured.get(state.joint).map(|position| state.line.at(*position));
+        let value = |state: &StateValue| self.measure(state.from, measured).map(|value| state.line.at(value));
         let state = self.state.as_ref().map(|state| state.iter().filter_map(value).collect());
         let observation = Observation { stamp, frame_id, frames, state, task: Arc::clone(task) };
         self.observed = Some(stamp);
@@ -98,12 +131,14 @@ impl Sync {
         self.anchor(now).map(drop)
     }
 
-    /// Measured joint positions in the deployment's order, fresh; empty where it measures none.
+    /// Where the robot is, as far as the deployment measures it, fresh.
     ///
     /// # Errors
-    /// [`NotReady`] where they are missing or old.
-    pub fn measured(&self, now: Stamp) -> Result<&[f64], NotReady> {
-        self.joints.as_ref().map_or(Ok(&[]), |joints| joints.fresh(now, self.max_skew))
+    /// [`NotReady`] where something of it is missing or old.
+    pub fn measured(&self, now: Stamp) -> Result<Measured<'_>, NotReady> {
+        let joints = self.joints.as_ref().map_or(Ok(&[][..]), |joints| joints.fresh(now, self.max_skew))?;
+        let eef = self.eef.as_ref().map(|eef| eef.fresh(now, self.max_skew)).transpose()?;
+        Ok(Measured { joints, eef })
     }
 
     /// The instruction, not empty.
@@ -111,14 +146,21 @@ impl Sync {
     /// # Errors
     /// [`NotReady`] where there is none.
     pub fn task(&self) -> Result<&Arc<str>, NotReady> {
-        let task = self.task.as_ref().ok_or(NotReady::NoInstruction)?;
+        let absent = || match &self.latched {
+            Some(task) => NotReady::LatchedInstruction { task: Arc::clone(task) },
+            None => NotReady::NoInstruction,
+        };
+        let task = self.task.as_ref().ok_or_else(absent)?;
         if task.trim().is_empty() { Err(NotReady::EmptyInstruction) } else { Ok(task) }
     }
 
     /// What came in on each stream, and how old its newest sample is.
     pub fn health(&self, now: Stamp) -> Vec<StreamHealth> {
         let cameras = self.streams().map(|stream| stream.health(now));
-        cameras.chain(self.joints.iter().map(|joints| joints.health(now))).collect()
+        let joints = self.joints.iter().map(|joints| joints.health(now));
+        let eef = self.eef.iter().map(|eef| eef.health(now));
+        let array = self.array.iter().map(|array| array.stream.health(now));
+        cameras.chain(joints).chain(eef).chain(array).collect()
     }
 
     /// The cameras' streams; the first is the anchor's.
@@ -133,6 +175,9 @@ impl Sync {
             stream.fresh(now, self.max_skew)?;
         }
         self.measured(now)?;
+        if let Some(array) = &self.array {
+            array.stream.fresh(now, self.max_skew)?;
+        }
         let anchor = self.streams().next().and_then(Stream::newest).ok_or(NotReady::NoNewFrame)?;
         if self.observed == Some(anchor.stamp) {
             return Err(NotReady::NoNewFrame);
@@ -143,6 +188,40 @@ impl Sync {
         if let Some(joints) = &self.joints {
             joints.near(anchor.stamp, self.max_skew)?;
         }
+        if let Some(eef) = &self.eef {
+            eef.near(anchor.stamp, self.max_skew)?;
+        }
+        if let Some(array) = &self.array {
+            array.stream.near(anchor.stamp, self.max_skew)?;
+        }
         Ok(anchor)
+    }
+
+    fn measure(&self, from: Measure, measured: Measured<'_>) -> Option<f64> {
+        match from {
+            Measure::Joint(joint) => measured.joints.get(joint).copied(),
+            Measure::EefPosition(axis) => measured.eef?.position.get(axis).copied(),
+            Measure::EefRotation(convention, component) => measured.eef?.rotation.component(convention, component),
+            Measure::Element(index) => self.array.as_ref()?.stream.newest()?.value.get(index).copied(),
+        }
+    }
+}
+
+impl Array {
+    fn new(input: &ArrayInput) -> Self {
+        Self { input: input.clone(), stream: Stream::new("state", input.max_age) }
+    }
+
+    /// Values that nobody asked for may be anything.
+    fn accept(&mut self, sample: Held<Vec<f64>>, horizon: Stamp) -> Result<(), Dropped> {
+        let (got, wanted) = (sample.value.len(), self.input.size);
+        if got != wanted {
+            return Err(self.stream.refuse(DropReason::Size { got, wanted }));
+        }
+        let used = self.input.used.iter().filter_map(|index| Some((*index, *sample.value.get(*index)?)));
+        if let Some((index, value)) = used.into_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(self.stream.refuse(DropReason::ElementNotFinite { index, value }));
+        }
+        self.stream.put(sample, horizon)
     }
 }

@@ -9,6 +9,7 @@ mod view;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::geometry::{Pose, PoseError};
 use crate::time::{Span, Stamp};
 
 pub use frame::{Encoding, Frame, Layout, LayoutError, Mosaic};
@@ -37,8 +38,16 @@ pub enum Value {
     },
     /// Joint positions by name.
     Joints(JointSample),
+    /// Where the end effector is.
+    Pose(PoseSample),
+    /// Where frames are in their parents.
+    Transforms(Vec<Transform>),
+    /// State values in an order that the robot profile knows.
+    Array(Vec<f64>),
     /// What the robot is asked to do.
     Instruction(Arc<str>),
+    /// What it was asked to do before anybody listened.
+    LatchedInstruction(Arc<str>),
 }
 
 /// Joint positions by name, rad or m as the robot reports them.
@@ -48,6 +57,37 @@ pub struct JointSample {
     pub names: Vec<String>,
     /// One per name.
     pub positions: Vec<f64>,
+}
+
+/// A pose and the frame from which it is seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoseSample {
+    /// Frame id of the message's header.
+    pub frame_id: String,
+    /// The pose.
+    pub pose: Pose,
+}
+
+/// Where one frame is in another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transform {
+    /// The frame from which `child` is seen.
+    pub parent: String,
+    /// The frame that is placed.
+    pub child: String,
+    /// When it was true; `None` for a frame that never moves.
+    pub stamp: Option<Stamp>,
+    /// Where, or why the numbers are no pose.
+    pub pose: Result<Pose, PoseError>,
+}
+
+/// Where the robot is, as it measures itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Measured<'a> {
+    /// Joint positions in the deployment's order; empty where it measures none.
+    pub joints: &'a [f64],
+    /// The end effector's pose; `None` where the deployment does not measure it.
+    pub eef: Option<Pose>,
 }
 
 /// Everything the policy needs for one inference, all of it fresh. Built by `sync` only when nothing is missing.

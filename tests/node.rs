@@ -145,7 +145,7 @@ fn robot_behind(prefix: &str, hear: &Value, behind_s: u32) -> Robot {
             "behind_s": behind_s, "message": joints},
         {"topic": format!("{prefix}/clock"), "type": "Clock", "rate_hz": 100, "stamp_now": true,
             "behind_s": behind_s, "message": {}},
-        {"topic": format!("{prefix}/task"), "type": "String", "rate_hz": 0, "message": {"data": "pick"}},
+        {"topic": format!("{prefix}/task"), "type": "String", "rate_hz": 5, "message": {"data": "pick"}},
     ]}))
 }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 
 use peer::{PATIENCE, Robot, domain};
 use serde_json::json;
-use vla_runtime::drive::ros::{Dds, DdsSettings, Network, Services, Session as _, Transport as _};
+use vla_runtime::drive::ros::{Dds, DdsSettings, Network, Services, Session as _, Text, Transport as _};
 use vla_runtime::msg::{ActionChunk, Duration, Header, JointTrajectory};
 use vla_runtime::time::Stamp;
 use vla_runtime::types::Encoding;
@@ -58,8 +58,10 @@ fn messages_of_another_dds_arrive_with_their_values() {
     assert_eq!((file.encoding, file.data.len(), file.data[252]), (Encoding::Jpeg, 70_000, 1));
     let state = joints.recv_timeout(PATIENCE).unwrap().unwrap();
     assert_eq!((state.value.names, state.value.positions), (vec!["a".into(), "b".into()], vec![0.5, -1.25]));
-    assert_eq!(latched.recv_timeout(PATIENCE).unwrap().unwrap(), "höher");
-    assert_eq!(volatile.recv_timeout(PATIENCE).unwrap().unwrap(), "lower");
+    assert_eq!(latched.recv_timeout(PATIENCE).unwrap().unwrap(), Text::Latched("höher".into()));
+    // The reader that asks for latched messages may be the first to have one that is fresh.
+    let mut texts = std::iter::repeat_with(|| volatile.recv_timeout(PATIENCE).unwrap().unwrap());
+    assert_eq!(texts.find(|text| matches!(text, Text::Fresh(_))), Some(Text::Fresh("lower".into())));
     assert!(latched.try_recv().is_err(), "what two readers bring is delivered once");
     assert!(session.is_alive());
 }
@@ -93,6 +95,37 @@ fn a_publisher_of_another_type_and_one_that_promises_less_are_named() {
             "`/target`: a subscriber whose durability does not fit ours",
         ]
     );
+}
+
+#[test]
+fn poses_transforms_and_arrays_of_another_dds_arrive_with_their_values() {
+    let turned = json!({"x": 0.0, "y": 0.6, "z": 0.0, "w": -0.8});
+    let pose =
+        json!({"header": header(), "pose": {"position": {"x": 0.25, "y": -1.5, "z": 3.0}, "orientation": turned}});
+    let array = json!({"layout": {"dim": [], "data_offset": 0}, "data": [0.5, -2.5]});
+    let _robot = Robot::start(&json!({"hear": [], "send": [
+        {"topic": "/pose", "type": "PoseStamped", "rate_hz": 20, "message": pose},
+        {"topic": "/values", "type": "Float64MultiArray", "rate_hz": 20, "message": array},
+        {"topic": "/frames", "type": "TFMessage", "rate_hz": 20, "message": {"transforms": []}},
+        {"topic": "/fixed", "type": "TFMessage", "rate_hz": 0, "message": {"transforms": []}},
+    ]}));
+    let (pose_sink, poses) = channel();
+    let (array_sink, arrays) = channel();
+    let (frames_sink, frames) = channel();
+    let (fixed_sink, fixed) = channel();
+    let mut node = join("watcher");
+    node.subscribe_pose("/pose", Box::new(move |pose| drop(pose_sink.send(pose)))).unwrap();
+    node.subscribe_array("/values", Box::new(move |array| drop(array_sink.send(array)))).unwrap();
+    node.subscribe_transforms("/frames", Box::new(move |frames| drop(frames_sink.send(frames)))).unwrap();
+    node.subscribe_fixed_transforms("/fixed", Box::new(move |frames| drop(fixed_sink.send(frames)))).unwrap();
+    let _session = node.start().unwrap();
+    let pose = poses.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!((pose.stamp, pose.value.frame_id.as_str()), (Stamp::from_ros(7, 250_000_000), "optical"));
+    assert_eq!(pose.value.pose.position, [0.25, -1.5, 3.0]);
+    assert_eq!(pose.value.pose.rotation.xyzw(), [0.0, 0.6, 0.0, -0.8]);
+    assert_eq!(arrays.recv_timeout(PATIENCE).unwrap().unwrap(), [0.5, -2.5]);
+    assert_eq!(frames.recv_timeout(PATIENCE).unwrap().unwrap(), []);
+    assert_eq!(fixed.recv_timeout(PATIENCE).unwrap().unwrap(), []);
 }
 
 #[test]

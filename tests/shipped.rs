@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use vla_bundle::{ActionKind, Io, IoFile, StateSource};
 use vla_runtime::deploy::{ParamValue, RunParameters};
-use vla_runtime::profile::{OutputKind, Profile};
+use vla_runtime::profile::{EefSource, OutputKind, Profile};
 
 fn shipped(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -89,6 +89,17 @@ fn every_robot_loads_and_carries_the_actions_of_its_policies() {
         arm.joint_states().unwrap().joints.iter().filter_map(|j| Some(&*j.feeds.as_ref()?.state)).collect();
     assert_eq!(fed, io("arm6.yaml").state.iter().map(|dim| dim.name.as_str()).collect::<Vec<_>>());
     assert!(io("arm6.yaml").state.iter().all(|dim| !matches!(dim.source, StateSource::JointVelocity)));
+}
+
+#[test]
+fn a_panda_feeds_every_state_of_a_libero_policy() {
+    let panda = robot("panda_libero.yaml");
+    let eef = panda.eef().unwrap();
+    let joints = panda.joint_states().unwrap().joints.iter().filter_map(|joint| joint.feeds.as_ref());
+    let fed = eef.position.iter().chain(&eef.rotation).chain(joints.map(|feed| &feed.state));
+    let io = io("libero.yaml");
+    assert_eq!(fed.collect::<Vec<_>>(), io.state.iter().map(|dim| &dim.name).collect::<Vec<_>>());
+    assert_eq!(eef.source, EefSource::Topic { topic: None, frame: "world".to_owned() });
 }
 
 #[derive(Deserialize)]

@@ -40,7 +40,7 @@ impl Io {
     /// Checks names and numbers.
     ///
     /// # Errors
-    /// Rate or scale that is not a positive number, or a name used twice.
+    /// Rate or scale that is not a positive number, a name used twice, or a rotation where nothing turns.
     pub fn check(&self, origin: &str) -> Result<(), BundleError> {
         let fail = |reason: String| Err(BundleError::Io { origin: origin.to_owned(), reason });
         if !(self.rate_hz.is_finite() && self.rate_hz > 0.0) {
@@ -64,6 +64,10 @@ impl Io {
                     dim.name, delta.scale
                 ));
             }
+        }
+        let is_other = |dim: &&StateDim| dim.rotation.is_some() && dim.source != StateSource::EefRotation;
+        if let Some(dim) = self.state.iter().find(is_other) {
+            return fail(format!("state `{}`: source `{}` takes no `rotation`", dim.name, dim.source.word()));
         }
         Ok(())
     }
@@ -241,6 +245,9 @@ pub struct StateDim {
     pub unit: Unit,
     /// What it measures.
     pub source: StateSource,
+    /// Convention of the rotation that it is a component of; for `eef_rotation` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationConvention>,
 }
 
 /// What a state dimension measures.
@@ -259,6 +266,30 @@ pub enum StateSource {
     Gripper,
 }
 
+impl StateSource {
+    /// The word for it in IO files and messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            StateSource::JointPosition => "joint_position",
+            StateSource::JointVelocity => "joint_velocity",
+            StateSource::EefPosition => "eef_position",
+            StateSource::EefRotation => "eef_rotation",
+            StateSource::Gripper => "gripper",
+        }
+    }
+}
+
+impl RotationConvention {
+    /// The word for it in IO files and messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            RotationConvention::AxisAngle => "axis_angle",
+            RotationConvention::EulerXyz => "euler_xyz",
+            RotationConvention::QuaternionXyzw => "quaternion_xyzw",
+            RotationConvention::Rotation6d => "rotation6d",
+        }
+    }
+}
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,6 +378,17 @@ mod tests {
         assert!(refusal(&aliases).starts_with("io.yaml: "));
         let deep = format!("rate_hz: 20\nactions: {}", "[".repeat(1 << 16));
         assert!(refusal(&deep).starts_with("io.yaml: "));
+    }
+
+    #[test]
+    fn a_state_keeps_its_rotation_convention_and_only_a_rotation_has_one() {
+        let turned =
+            format!("{LIBERO_X}state:\n- {{name: rx, unit: rad, source: eef_rotation, rotation: axis_angle}}\n");
+        let io = IoFile::parse(&turned, "io.yaml").unwrap();
+        assert_eq!(io.state[0].rotation, Some(RotationConvention::AxisAngle));
+        assert_eq!(serde_json::from_str::<Io>(&serde_json::to_string(&io).unwrap()).unwrap(), io);
+        let err = IoFile::parse(&turned.replace("eef_rotation", "eef_position"), "io.yaml").unwrap_err().to_string();
+        assert_eq!(err, "io.yaml: state `rx`: source `eef_position` takes no `rotation`");
     }
 
     #[test]

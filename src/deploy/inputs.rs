@@ -1,9 +1,9 @@
 //! Which input of the profile feeds which stream of the bundle.
 
-use vla_bundle::{CameraStream, StateDim, StateSource, Unit};
+use vla_bundle::{CameraStream, StateDim, Unit};
 
-use super::{CameraInput, JointsInput, Line, RunParameters, StateValue, factor};
-use crate::profile::{FeedRule, JointStates, MeasuredJoint, OutputKind, Profile, Transport};
+use super::{ArrayInput, CameraInput, EefInput, EefSource, JointsInput, Measure, RunParameters, StateValue};
+use crate::profile::{self, FeedRule, JointStates, MeasuredJoint, OutputKind, Profile, Transport};
 use crate::time::Span;
 
 /// One input per camera of the bundle; cameras that the bundle does not look through stay unused.
@@ -66,6 +66,14 @@ impl<'a> Joints<'a> {
         self.measured.get(index).map(|joint| (index, joint.unit))
     }
 
+    /// Position in the measured vector, unit and rule of the joint that feeds a state dimension.
+    pub(super) fn feeding(&self, state: &str) -> Option<(usize, &MeasuredJoint, FeedRule)> {
+        self.measured.iter().enumerate().find_map(|(index, joint)| {
+            let feed = joint.feeds.as_ref().filter(|feed| feed.state == state)?;
+            Some((index, *joint, feed.rule))
+        })
+    }
+
     pub(super) fn into_input(self, topic: Option<String>) -> Option<JointsInput> {
         let stream = self.stream.filter(|_| !self.measured.is_empty())?;
         let topic = topic.or_else(|| stream.topic.clone());
@@ -77,46 +85,30 @@ impl<'a> Joints<'a> {
     }
 }
 
-/// Where each state value comes from.
-pub(super) fn state(wanted: &[StateDim], joints: &Joints<'_>, problems: &mut Vec<String>) -> Vec<StateValue> {
-    let mut values = Vec::with_capacity(wanted.len());
-    for dim in wanted {
-        match state_value(dim, joints) {
-            Ok(value) => values.push(value),
-            Err(reason) => problems.push(format!("state `{}`: {reason}", dim.name)),
+/// The end effector's pose, where the state needs it.
+pub(super) fn eef(profile: &Profile, state: &[StateValue]) -> Option<EefInput> {
+    let is_eef = |value: &StateValue| matches!(value.from, Measure::EefPosition(_) | Measure::EefRotation(..));
+    let input = profile.eef().filter(|_| state.iter().any(is_eef))?;
+    let source = match &input.source {
+        profile::EefSource::Topic { topic, frame } => EefSource::Topic {
+            topic: topic.clone().unwrap_or_else(|| "eef_pose".to_owned()),
+            frame: frame.as_str().into(),
+        },
+        profile::EefSource::Frames { base, tip } => {
+            EefSource::Frames { base: base.as_str().into(), tip: tip.as_str().into() }
         }
-    }
-    values
+    };
+    Some(EefInput { source, max_age: Span::from_millis(input.max_age_ms) })
 }
 
-fn state_value(dim: &StateDim, joints: &Joints<'_>) -> Result<StateValue, String> {
-    let source = match dim.source {
-        StateSource::JointPosition | StateSource::Gripper => None,
-        StateSource::JointVelocity => Some("joint_velocity"),
-        StateSource::EefPosition => Some("eef_position"),
-        StateSource::EefRotation => Some("eef_rotation"),
-    };
-    if let Some(word) = source {
-        return Err(format!("its source is `{word}`, input `joint_states` carries joint_position, gripper"));
-    }
-    let feeds = |joint: &&MeasuredJoint| joint.feeds.as_ref().filter(|feed| feed.state == dim.name).map(|f| f.rule);
-    let found = joints.measured.iter().enumerate().find_map(|(index, joint)| Some((index, joint, feeds(joint)?)));
-    let (joint, measured, rule) = found.ok_or("no joint of the profile feeds it")?;
-    let mismatch = |gives: &str| {
-        let (name, wanted) = (&measured.joint, dim.unit.word());
-        format!("the policy wants {wanted}, joint `{name}` gives {gives}")
-    };
-    let line = match rule {
-        FeedRule::Position { sign, offset } => {
-            let unit = factor(measured.unit, dim.unit).ok_or_else(|| mismatch(measured.unit.word()))?;
-            let gain = sign * unit;
-            Line { gain, bias: -gain * offset }
-        }
-        FeedRule::Share { .. } if dim.unit != Unit::Normalized => return Err(mismatch("normalized")),
-        FeedRule::Share { at_zero, at_one } => {
-            let gain = 1.0 / (at_one - at_zero);
-            Line { gain, bias: -gain * at_zero }
-        }
-    };
-    Ok(StateValue { joint, line })
+/// The state array, where the state needs it.
+pub(super) fn array(profile: &Profile, state: &[StateValue]) -> Option<ArrayInput> {
+    let used = state.iter().filter_map(|value| match value.from {
+        Measure::Element(index) => Some(index),
+        Measure::Joint(_) | Measure::EefPosition(_) | Measure::EefRotation(..) => None,
+    });
+    let used: Vec<usize> = used.collect();
+    let input = profile.state_array().filter(|_| !used.is_empty())?;
+    let topic = input.topic.clone().unwrap_or_else(|| "state".to_owned());
+    Some(ArrayInput { topic, max_age: Span::from_millis(input.max_age_ms), size: input.size, used })
 }

@@ -56,7 +56,7 @@ fn state_and_command_of_a_turned_joint_are_inverse_to_each_other() {
 #[test]
 fn a_share_is_zero_and_one_where_the_profile_says() {
     let state = samples::live_arm().state().unwrap()[2];
-    assert_eq!(state.joint, 2);
+    assert_eq!(state.from, Measure::Joint(2));
     for (position, share) in [(0.01, 0.0), (0.05, 1.0), (0.02, 0.25)] {
         assert!((state.line.at(position) - share).abs() < 1e-12);
     }
@@ -142,7 +142,7 @@ fn everything_that_does_not_fit_is_listed_at_once() {
             "camera `wrist`: no input of the profile shows it",
             "parameter `n_action_steps` is 5, the bundle predicts 4 steps",
             "parameter `inference_rate_hz` is 30, the policy acts at 20 Hz",
-            "state `wrist`: no joint of the profile feeds it",
+            "state `wrist`: no input of the profile feeds it",
             "output `joint_trajectory` (joint `finger`): action `shoulder` is in deg, the joint in m",
             "action `shoulder` is carried twice: output `joint_trajectory` (joint `j1`), output `joint_trajectory` \
              (joint `finger`)",
@@ -215,5 +215,67 @@ fn two_outputs_on_one_topic_are_refused() {
     assert_eq!(
         refusal(ARM_IO, &ARM_PROFILE.replace("  - {joint: finger, action", &format!("{second} action"))),
         ["two outputs publish on topic `~/joint_trajectory`"]
+    );
+}
+
+/// A policy that takes its own pose, and a robot that tells it.
+const POSE_IO: &str = "
+rate_hz: 20
+actions:
+- {name: eef_x, unit: controller_input, kind: eef_delta_position, scale: 0.05, frame: base, reference: measured}
+- {name: gripper, unit: normalized, kind: gripper, open: 1.0, closed: 0.0, threshold: 0.5}
+state:
+- {name: x, unit: m, source: eef_position}
+- {name: roll, unit: deg, source: eef_rotation, rotation: euler_xyz}
+- {name: pitch, unit: rad, source: eef_rotation, rotation: euler_xyz}
+- {name: yaw, unit: rad, source: eef_rotation, rotation: euler_xyz}
+";
+
+fn pose_robot(position: &str, rotation: &str) -> String {
+    let eef = format!("- {{kind: tf, base: b, tip: t, max_age_ms: 9, position: {position}, rotation: {rotation}}}\n");
+    INPUT_PROFILE.replace("outputs:", &format!("{eef}outputs:"))
+}
+
+#[test]
+fn a_pose_feeds_its_states_in_their_units() {
+    let robot = pose_robot("[x, j, z]", "[roll, pitch, yaw]");
+    let deployment = Deployment::check(&bundle(POSE_IO, &["front"]), &profile(&robot), parameters(&[])).unwrap();
+    let state = deployment.state().unwrap();
+    assert_eq!((state[0].from, state[0].line.at(0.25)), (Measure::EefPosition(0), 0.25));
+    assert_eq!(state[1].from, Measure::EefRotation(RotationConvention::EulerXyz, 0));
+    assert!((state[1].line.at(1.0) - 57.295_779_513_082_32).abs() < 1e-12);
+    assert_eq!(deployment.eef().unwrap().max_age, Span::from_millis(9.0));
+    assert!(deployment.array().is_none());
+    let unfed = Deployment::check(&bundle(INPUT_IO, &["front"]), &profile(&robot), parameters(&[])).unwrap();
+    assert_eq!(unfed.eef(), None, "nobody needs it");
+}
+
+#[test]
+fn a_pose_that_does_not_fit_its_states_is_refused_with_both_sides() {
+    assert_eq!(
+        refusal(POSE_IO, &pose_robot("[roll, x, z]", "[pitch, yaw]")),
+        [
+            "state `roll`: its source is `eef_rotation`, the profile feeds it `eef_position`",
+            "state `pitch`: `euler_xyz` has 3 numbers, the profile names 2",
+            "state `yaw`: `euler_xyz` has 3 numbers, the profile names 2",
+        ]
+    );
+    let silent = POSE_IO
+        .replace("yaw, unit: rad, source: eef_rotation, rotation: euler_xyz", "yaw, unit: rad, source: eef_rotation");
+    let mixed = silent.replace("unit: deg", "unit: m").replacen("euler_xyz", "axis_angle", 1);
+    let missing = "state `yaw`: the bundle does not say in which convention the rotation is: export it with an IO file \
+                   that gives `rotation`";
+    assert_eq!(
+        refusal(&mixed, &pose_robot("[x, j, z]", "[roll, pitch, yaw]")),
+        [
+            "state `roll`: it is `axis_angle`, `pitch` is not",
+            "state `pitch`: it is `euler_xyz`, `roll` is not",
+            missing
+        ]
+    );
+    let metres = POSE_IO.replace("unit: deg", "unit: m");
+    assert_eq!(
+        refusal(&metres, &pose_robot("[x, j, z]", "[roll, pitch, yaw]")),
+        ["state `roll`: the policy wants m, `euler_xyz` is in rad"]
     );
 }

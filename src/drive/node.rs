@@ -13,7 +13,7 @@ use std::io;
 
 use crossbeam::channel::Receiver;
 
-use crate::deploy::{Deployment, Motion, declare};
+use crate::deploy::{Deployment, EefSource, Motion, TF_STATIC_TOPIC, TF_TOPIC, declare};
 use crate::drive::answer::Answer;
 use crate::drive::chunk_messages::{ChunkMessages, Source};
 use crate::drive::clock::Clock;
@@ -116,9 +116,39 @@ fn subscribe<T: Transport>(
         transport.subscribe_joints(&topic, inbox.joints("joint_states"))?;
         tracing::info!(topic, joints = joints.names.len(), "subscribed");
     }
+    subscribe_state(deployment, names, transport, inbox)?;
     let topic = names.resolve(deployment.instruction_topic())?;
     transport.subscribe_text(&topic, inbox.instructions("instruction"))?;
     tracing::info!(topic, until_then = deployment.task(), "subscribed to the instruction");
+    Ok(())
+}
+
+/// What tells the state beside the joints.
+fn subscribe_state<T: Transport>(
+    deployment: &Deployment,
+    names: &RosArgs,
+    transport: &mut T,
+    inbox: &mut Inbox,
+) -> Result<(), NodeError> {
+    match deployment.eef().map(|eef| &eef.source) {
+        Some(EefSource::Topic { topic, frame }) => {
+            let topic = names.resolve(topic)?;
+            transport.subscribe_pose(&topic, inbox.poses("eef_pose"))?;
+            tracing::info!(topic, %frame, "subscribed to the end effector's pose");
+        }
+        Some(EefSource::Frames { base, tip }) => {
+            let (moving, fixed) = (names.resolve(TF_TOPIC)?, names.resolve(TF_STATIC_TOPIC)?);
+            transport.subscribe_transforms(&moving, inbox.transforms("tf"))?;
+            transport.subscribe_fixed_transforms(&fixed, inbox.transforms("tf_static"))?;
+            tracing::info!(moving, fixed, %base, %tip, "subscribed to transforms");
+        }
+        None => {}
+    }
+    if let Some(array) = deployment.array() {
+        let topic = names.resolve(&array.topic)?;
+        transport.subscribe_array(&topic, inbox.arrays("state"))?;
+        tracing::info!(topic, values = array.size, "subscribed to state values");
+    }
     Ok(())
 }
 

@@ -11,9 +11,10 @@ pub use dds::{Dds, DdsSession};
 pub use settings::{DdsSettings, Network, Services, SettingsError, largest_receive_buffer};
 
 use crate::drive::parameters::Parameters;
+use crate::geometry::PoseError;
 use crate::msg::{FrameError, JointsError, Message};
 use crate::time::Stamp;
-use crate::types::{Frame, JointSample};
+use crate::types::{Frame, JointSample, PoseSample, Transform};
 
 /// Filter for the middleware's own log, which reports as errors what DDS repairs by itself.
 pub const LOG_FILTER: &str = "rustdds=off";
@@ -27,11 +28,20 @@ pub struct Stamped<T> {
     pub value: T,
 }
 
+/// A text, and whether anybody says it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// It was sent while we listened.
+    Fresh(String),
+    /// It was sent before we listened, and its publisher kept it.
+    Latched(String),
+}
+
 /// Where the messages of a subscription go. Runs on the middleware's thread: it must not wait.
 pub type Sink<T> = Box<dyn FnMut(Result<T, InputError>) + Send>;
 
 /// A message that arrived and cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InputError {
     /// A picture that we cannot read.
     #[error(transparent)]
@@ -39,6 +49,9 @@ pub enum InputError {
     /// A joint state that contradicts itself.
     #[error(transparent)]
     Joints(#[from] JointsError),
+    /// A pose that is none.
+    #[error(transparent)]
+    Pose(#[from] PoseError),
     /// Bytes that are not the message that the topic promises.
     #[error("{0}")]
     Bytes(String),
@@ -124,8 +137,20 @@ pub trait Transport {
     /// `rosgraph_msgs/Clock`, best effort, the newest only.
     fn subscribe_clock(&mut self, topic: &str, sink: Sink<Stamp>) -> Result<(), TransportError>;
 
+    /// `geometry_msgs/PoseStamped`, best effort.
+    fn subscribe_pose(&mut self, topic: &str, sink: Sink<Stamped<PoseSample>>) -> Result<(), TransportError>;
+
+    /// `tf2_msgs/TFMessage` of frames that move, best effort.
+    fn subscribe_transforms(&mut self, topic: &str, sink: Sink<Vec<Transform>>) -> Result<(), TransportError>;
+
+    /// `tf2_msgs/TFMessage` of frames that never move, reliable, with those from before we came.
+    fn subscribe_fixed_transforms(&mut self, topic: &str, sink: Sink<Vec<Transform>>) -> Result<(), TransportError>;
+
+    /// `std_msgs/Float64MultiArray`, best effort.
+    fn subscribe_array(&mut self, topic: &str, sink: Sink<Vec<f64>>) -> Result<(), TransportError>;
+
     /// `std_msgs/String`, reliable, with the last one from before we came where its publisher keeps it.
-    fn subscribe_text(&mut self, topic: &str, sink: Sink<String>) -> Result<(), TransportError>;
+    fn subscribe_text(&mut self, topic: &str, sink: Sink<Text>) -> Result<(), TransportError>;
 
     /// Any message, reliable, the newest only.
     fn publisher<M: Message + Serialize + Send + 'static>(

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::file_size::file_size;
-use super::{CompressedImage, Duration, Header, Image, JointState, Time};
+use super::{CompressedImage, Duration, Header, Image, JointState, PoseStamped, TFMessage, Time};
+use crate::geometry::{Pose, PoseError};
 use crate::time::{Span, Stamp};
-use crate::types::{Encoding, Frame, JointSample, LayoutError};
+use crate::types::{Encoding, Frame, JointSample, LayoutError, PoseSample, Transform};
 
 const SUPPORTED_FORMATS: &str = "jpeg, png";
 
@@ -102,6 +103,42 @@ impl JointState {
         }
         Ok(JointSample { names: self.name.clone(), positions: self.position.clone() })
     }
+}
+
+impl PoseStamped {
+    /// The pose and its frame.
+    pub fn to_pose(&self) -> Result<PoseSample, PoseError> {
+        let pose = Pose::new(self.pose.position.into(), self.pose.orientation.into())?;
+        Ok(PoseSample { frame_id: frame(&self.header.frame_id), pose })
+    }
+}
+
+impl TFMessage {
+    /// Transforms of frames that move, of `/tf`.
+    pub fn moving(&self) -> Vec<Transform> {
+        let stamp = |header: &Header| Some(header.stamp.into());
+        self.transforms(stamp)
+    }
+
+    /// Transforms of frames that never move, of `/tf_static`.
+    pub fn fixed(&self) -> Vec<Transform> {
+        self.transforms(|_| None)
+    }
+
+    fn transforms(&self, stamp: impl Fn(&Header) -> Option<Stamp>) -> Vec<Transform> {
+        let transform = |t: &super::TransformStamped| Transform {
+            parent: frame(&t.header.frame_id),
+            child: frame(&t.child_frame_id),
+            stamp: stamp(&t.header),
+            pose: Pose::new(t.transform.translation.into(), t.transform.rotation.into()),
+        };
+        self.transforms.iter().map(transform).collect()
+    }
+}
+
+/// Frames of ROS 1 began with a slash, and some publishers still write it.
+fn frame(id: &str) -> String {
+    id.strip_prefix('/').unwrap_or(id).to_owned()
 }
 
 impl Header {

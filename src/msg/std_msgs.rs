@@ -38,6 +38,13 @@ pub struct StringMessage {
     pub data: String,
 }
 
+/// A number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Float64 {
+    /// The number.
+    pub data: f64,
+}
+
 /// Numbers with the shape they came from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Float64MultiArray {
@@ -78,6 +85,7 @@ message!("builtin_interfaces", "Time", Time);
 message!("builtin_interfaces", "Duration", Duration);
 message!("std_msgs", "Header", Header);
 message!("std_msgs", "String", StringMessage);
+message!("std_msgs", "Float64", Float64);
 message!("std_msgs", "Float64MultiArray", Float64MultiArray);
 message!("std_msgs", "MultiArrayLayout", MultiArrayLayout);
 message!("std_msgs", "MultiArrayDimension", MultiArrayDimension);

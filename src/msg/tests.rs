@@ -50,6 +50,20 @@ fn array() -> Float64MultiArray {
     Float64MultiArray { layout: MultiArrayLayout { dim, data_offset: 3 }, data: vec![1.5, -2.5] }
 }
 
+fn pose() -> PoseStamped {
+    let pose = PoseMessage { position: [0.25, -1.5, 3.0].into(), orientation: [0.1, -0.2, 0.3, 0.9].into() };
+    PoseStamped { header: header(), pose }
+}
+
+fn transforms() -> TFMessage {
+    let link = |child: &str, x| TransformStamped {
+        header: header(),
+        child_frame_id: child.into(),
+        transform: Transform { translation: [x, 2.0, -3.0].into(), rotation: [0.0, 0.0, 0.6, -0.8].into() },
+    };
+    TFMessage { transforms: vec![link("link", 1.0), link("tool0", -1.0)] }
+}
+
 fn trajectory() -> JointTrajectory {
     let point = JointTrajectoryPoint {
         positions: vec![0.25, -1.5],
@@ -105,6 +119,11 @@ fn messages_read_and_write_the_bytes_of_another_implementation() {
     both_ways!(samples::JOINTS, joints(), JointState);
     both_ways!(samples::CAMERA, camera_info(), CameraInfo);
     both_ways!(samples::ARRAY, array(), Float64MultiArray);
+    both_ways!(samples::NUMBER, Float64 { data: -0.75 }, Float64);
+    both_ways!(samples::POSE, pose(), PoseStamped);
+    let twist = Twist { linear: [0.5, -0.25, 2.0].into(), angular: [-4.0, 8.0, 0.125].into() };
+    both_ways!(samples::TWIST, TwistStamped { header: header(), twist }, TwistStamped);
+    both_ways!(samples::TRANSFORMS, transforms(), TFMessage);
     both_ways!(samples::TRAJECTORY, trajectory(), JointTrajectory);
     both_ways!(samples::DIAGNOSTICS, diagnostics(), DiagnosticArray);
     both_ways!(samples::CHUNK, chunk(), ActionChunk);
@@ -162,6 +181,8 @@ proptest! {
             let _ = (from_cdr::<Image>(&payload).map(|image| image.to_frame().is_ok()), from_cdr::<CameraInfo>(&payload));
             let _ = (from_cdr::<JointState>(&payload).map(|j| j.to_joints().is_ok()), from_cdr::<ActionChunk>(&payload));
             let _ = (from_cdr::<DiagnosticArray>(&payload), from_cdr::<JointTrajectory>(&payload));
+            let _ = (from_cdr::<TFMessage>(&payload).map(|tf| tf.moving()), from_cdr::<TwistStamped>(&payload));
+            let _ = (from_cdr::<PoseStamped>(&payload).map(|pose| pose.to_pose().is_ok()), from_cdr::<Float64>(&payload));
             let _ = (from_cdr::<Float64MultiArray>(&payload), from_cdr::<CompressedImage>(&payload));
         }
     }
@@ -238,6 +259,26 @@ fn joints_keep_their_names() {
     assert_eq!(short.to_joints().unwrap_err().to_string(), "joint state has 2 names and 1 positions");
     let twice = JointState { name: vec!["a".into(), "a".into()], ..joints() };
     assert_eq!(twice.to_joints().unwrap_err().to_string(), "joint state names `a` twice");
+}
+
+#[test]
+fn a_pose_keeps_its_frame_without_a_leading_slash_and_must_be_a_rotation() {
+    let mut message = pose();
+    message.header.frame_id = "/world".into();
+    let refused = message.to_pose().unwrap_err().to_string();
+    assert!(refused.starts_with("the quaternion's length is 0.97467"), "{refused}");
+    message.pose.orientation = [0.0, 0.6, 0.0, -0.8].into();
+    let sample = message.to_pose().unwrap();
+    assert_eq!((sample.frame_id.as_str(), sample.pose.position), ("world", [0.25, -1.5, 3.0]));
+    assert_eq!(sample.pose.rotation.xyzw(), [0.0, 0.6, 0.0, -0.8]);
+}
+
+#[test]
+fn transforms_have_a_stamp_where_they_move_and_none_where_they_do_not() {
+    let (moving, fixed) = (transforms().moving(), transforms().fixed());
+    assert_eq!((moving[0].stamp, fixed[0].stamp), (Some(header().stamp.into()), None));
+    assert_eq!((moving[1].parent.as_str(), moving[1].child.as_str()), ("camera_optical", "tool0"));
+    assert_eq!(moving[1].pose.unwrap().position, [-1.0, 2.0, -3.0]);
 }
 
 #[test]

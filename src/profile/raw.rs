@@ -2,6 +2,8 @@
 //!
 //! The YAML reader refuses numbers that are not finite, so nothing here looks for them.
 
+mod state;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -27,6 +29,9 @@ pub(super) struct RawProfile {
 enum RawInput {
     Camera(RawCamera),
     JointStates { topic: Option<String>, max_age_ms: f64, joints: Vec<RawMeasured> },
+    EefPose(state::RawEefPose),
+    Tf(state::RawTf),
+    State(state::RawState),
     Instruction { topic: String },
 }
 
@@ -141,6 +146,8 @@ pub(super) fn check(raw: RawProfile, folder: &Path) -> Result<Profile, Vec<Strin
         robot: raw.robot,
         cameras: Vec::new(),
         joint_states: None,
+        eef: None,
+        state_array: None,
         instruction_topic: None,
         outputs: Vec::new(),
     };
@@ -154,7 +161,8 @@ pub(super) fn check(raw: RawProfile, folder: &Path) -> Result<Profile, Vec<Strin
     problems.unique("camera", profile.cameras.iter().map(|c| c.camera.as_str()));
     let measured = profile.joint_states.iter().flat_map(|j| &j.joints);
     problems.unique("measured joint", measured.clone().map(|j| j.joint.as_str()));
-    problems.unique("state", measured.filter_map(|j| j.feeds.as_ref()).map(|feed| feed.state.as_str()));
+    let by_joints = measured.filter_map(|j| j.feeds.as_ref()).map(|feed| feed.state.as_str());
+    problems.unique("state", by_joints.chain(state::fed(&profile)));
     let moved = profile.outputs.iter().filter(|o| o.kind == OutputKind::JointTrajectory).flat_map(|o| &o.dims);
     problems.unique("moved joint", moved.map(|dim| dim.name.as_str()));
     if problems.0.is_empty() { Ok(profile) } else { Err(problems.0) }
@@ -170,6 +178,9 @@ fn take_input(input: RawInput, folder: &Path, profile: &mut Profile, problems: &
                 problems.0.push("input `joint_states` is listed twice".to_owned());
             }
         }
+        RawInput::EefPose(pose) => state::take_eef(pose.into(), profile, problems),
+        RawInput::Tf(frames) => state::take_eef(frames.into(), profile, problems),
+        RawInput::State(array) => state::take_array(array, profile, problems),
         RawInput::Instruction { topic } => {
             if profile.instruction_topic.replace(topic).is_some() {
                 problems.0.push("input `instruction` is listed twice".to_owned());

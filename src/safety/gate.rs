@@ -10,7 +10,7 @@ use crate::deploy::{Action, Deployment, Output, OutputDim, Rest, Rule};
 use crate::execute::Schedule;
 use crate::profile::{Limits, OutputKind};
 use crate::time::Stamp;
-use crate::types::{Chunk, Robot};
+use crate::types::{Chunk, Measured, Robot};
 
 /// Turns chunks into commands, or says why not.
 #[derive(Debug)]
@@ -26,10 +26,10 @@ pub struct Gate {
 pub struct Basis<'a> {
     /// The time.
     pub now: Stamp,
-    /// Measured joint positions when the chunk's observation was made, in the deployment's order.
-    pub at_observation: &'a [f64],
-    /// Measured joint positions now.
-    pub measured: &'a [f64],
+    /// Where it was when the chunk's observation was made.
+    pub at_observation: Measured<'a>,
+    /// Where it is now.
+    pub measured: Measured<'a>,
 }
 
 impl Gate {
@@ -165,10 +165,10 @@ impl Slot<'_> {
         last.value(last.row_before(self.start)?, self.place)
     }
 
-    /// Where the value stands without a command, by a vector of joint positions.
-    fn at_rest(&self, positions: &[f64]) -> Option<f64> {
+    /// Where the value stands without a command, by what was measured.
+    fn at_rest(&self, measured: Measured<'_>) -> Option<f64> {
         match self.dim.rest {
-            Rest::Measured(joint) => positions.get(joint).copied(),
+            Rest::Measured(joint) => measured.joints.get(joint).copied(),
             Rest::Zero => Some(0.0),
             Rest::Unknown => self.commanded(),
         }

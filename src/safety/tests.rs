@@ -5,9 +5,13 @@ use crate::deploy::Deployment;
 use crate::deploy::samples::arm::at;
 use crate::deploy::samples::{ARM_IO, ARM_PROFILE, bundle, parameters, profile};
 use crate::execute::Schedule;
-use crate::types::Chunk;
+use crate::types::{Chunk, Measured};
 
 const REST: [f64; 3] = [0.25, 0.1, 0.03];
+
+fn joints(joints: &[f64]) -> Measured<'_> {
+    Measured { joints, eef: None }
+}
 
 /// The arm with an elbow that is told changes of `scale` rad per unit.
 fn delta_arm(reference: &str) -> Gate {
@@ -27,7 +31,7 @@ fn schedule(ms: f64) -> Schedule {
 /// The second value of every row of the command for three rows of a chunk observed and passed at `ms`.
 fn elbow(gate: &Gate, ms: f64, changes: [f64; 4], measured: &[f64]) -> Result<Vec<f64>, String> {
     let rows = changes.map(|change| [0.0, change, 0.5]).concat();
-    let basis = Basis { now: at(ms), at_observation: &REST, measured };
+    let basis = Basis { now: at(ms), at_observation: joints(&REST), measured: joints(measured) };
     let command = gate.pass(&Chunk::new(rows, 3).unwrap(), schedule(ms), 0..3, basis).map_err(|e| e.to_string())?;
     Ok(command.outputs()[0].rows().map(|row| row[1]).collect())
 }
@@ -52,7 +56,7 @@ fn a_change_from_the_measured_position_adds_up_from_where_the_arm_is() {
 #[test]
 fn a_change_from_the_last_command_continues_it_although_the_arm_sags() {
     let mut gate = delta_arm("last_command");
-    let basis = Basis { now: at(0.0), at_observation: &REST, measured: &REST };
+    let basis = Basis { now: at(0.0), at_observation: joints(&REST), measured: joints(&REST) };
     let rows = [[0.0, 0.1, 0.5]; 4].concat();
     let first = gate.pass(&Chunk::new(rows, 3).unwrap(), schedule(0.0), 0..3, basis).unwrap();
     assert_near(&first.outputs()[0].rows().map(|row| row[1]).collect::<Vec<_>>(), &[0.15, 0.2, 0.25]);
@@ -93,7 +97,7 @@ outputs:
 ";
     let gate = gate(io, robot);
     let pass = |rows: [[f64; 2]; 4]| {
-        let basis = Basis { now: at(0.0), at_observation: &[], measured: &[] };
+        let basis = Basis { now: at(0.0), at_observation: joints(&[]), measured: joints(&[]) };
         gate.pass(&Chunk::new(rows.concat(), 2).unwrap(), schedule(0.0), 0..3, basis)
     };
     let command = pass([[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]]).unwrap();
@@ -108,7 +112,7 @@ fn a_gripper_reaches_both_its_ends_exactly() {
     let robot =
         ARM_PROFILE.replace("open: 0.05, closed: 0.01, max_step: 0.04", "open: 1.491, closed: -0.6213, max_step: 3");
     let gate = gate(ARM_IO, &robot);
-    let basis = Basis { now: at(0.0), at_observation: &REST, measured: &REST };
+    let basis = Basis { now: at(0.0), at_observation: joints(&REST), measured: joints(&REST) };
     let rows = [[0.0, 0.1, 1.0], [0.0, 0.1, 0.0], [0.0, 0.1, 1.2], [0.0, 0.1, -0.1]].concat();
     let command = gate.pass(&Chunk::new(rows, 3).unwrap(), schedule(0.0), 0..3, basis).unwrap();
     assert_eq!(command.outputs()[0].rows().map(|row| row[2]).collect::<Vec<_>>(), [1.491, -0.6213, 1.491]);

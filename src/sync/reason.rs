@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::geometry::PoseError;
 use crate::time::Span;
 
 /// A sample that is not usable.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{stream}: {reason}")]
 pub struct Dropped {
-    /// `images.<camera>` or `joint_states`.
+    /// `images.<camera>`, `joint_states`, `eef_pose`, `tf` or `state`.
     pub stream: Arc<str>,
     /// What is wrong with it.
     pub reason: DropReason,
@@ -62,6 +63,44 @@ pub enum DropReason {
         /// Its position.
         value: f64,
     },
+    /// A pose that is seen from another frame.
+    #[error("seen from frame `{got}`, wanted `{wanted}`")]
+    Frame {
+        /// The message's frame.
+        got: String,
+        /// The robot profile's.
+        wanted: Arc<str>,
+    },
+    /// Numbers that are no pose.
+    #[error("frame `{child}`: {error}")]
+    Transform {
+        /// The frame that is placed.
+        child: String,
+        /// What is wrong.
+        error: PoseError,
+    },
+    /// More frames than any robot has.
+    #[error("more than {limit} frames")]
+    Frames {
+        /// How many are kept.
+        limit: usize,
+    },
+    /// An array of another size than the robot profile says.
+    #[error("{got} values, wanted {wanted}")]
+    Size {
+        /// Values in the message.
+        got: usize,
+        /// Values that the profile names.
+        wanted: usize,
+    },
+    /// A wanted value of an array is NaN or infinite.
+    #[error("value {index} is {value}")]
+    ElementNotFinite {
+        /// Its index.
+        index: usize,
+        /// The value.
+        value: f64,
+    },
 }
 
 impl DropReason {
@@ -74,7 +113,11 @@ impl DropReason {
             DropReason::NotNewer { .. } => "not_newer",
             DropReason::Lengths { .. } => "lengths",
             DropReason::DoubledJoint { .. } => "doubled_joint",
-            DropReason::NotFinite { .. } => "not_finite",
+            DropReason::NotFinite { .. } | DropReason::ElementNotFinite { .. } => "not_finite",
+            DropReason::Frame { .. } => "frame",
+            DropReason::Transform { .. } => "transform",
+            DropReason::Frames { .. } => "frames",
+            DropReason::Size { .. } => "size",
         }
     }
 }
@@ -85,6 +128,12 @@ pub enum NotReady {
     /// Nobody said what to do.
     #[error("no instruction yet")]
     NoInstruction,
+    /// What was said before we listened starts nothing: whoever said it may be gone.
+    #[error("the latched instruction `{task}` starts nothing by itself, send it again")]
+    LatchedInstruction {
+        /// What was said.
+        task: Arc<str>,
+    },
     /// The instruction is blank: a way to stop.
     #[error("the instruction is empty")]
     EmptyInstruction,
@@ -94,13 +143,13 @@ pub enum NotReady {
     /// Nothing usable ever came.
     #[error("{stream}: nothing usable yet")]
     NeverSeen {
-        /// `images.<camera>` or `joint_states.<joint>`.
+        /// `images.<camera>`, `joint_states.<joint>`, `eef_pose`, `tf` or `state`.
         stream: Arc<str>,
     },
     /// The newest sample's stamp is too old.
     #[error("{stream}: {age} old, at most {max_age}")]
     Stale {
-        /// `images.<camera>` or `joint_states.<joint>`.
+        /// `images.<camera>`, `joint_states.<joint>`, `eef_pose`, `tf` or `state`.
         stream: Arc<str>,
         /// By its stamp.
         age: Span,
@@ -110,7 +159,7 @@ pub enum NotReady {
     /// The newest sample reached us too long ago, whatever its stamp says.
     #[error("{stream}: silent for {silence}, at most {max_age}")]
     Silent {
-        /// `images.<camera>` or `joint_states.<joint>`.
+        /// `images.<camera>`, `joint_states.<joint>`, `eef_pose`, `tf` or `state`.
         stream: Arc<str>,
         /// Since it reached us.
         silence: Span,
@@ -120,7 +169,7 @@ pub enum NotReady {
     /// The newest sample's stamp is in the future.
     #[error("{stream}: {ahead} ahead of the clock, at most {max_skew}")]
     Ahead {
-        /// `images.<camera>` or `joint_states.<joint>`.
+        /// `images.<camera>`, `joint_states.<joint>`, `eef_pose`, `tf` or `state`.
         stream: Arc<str>,
         /// By its stamp.
         ahead: Span,
@@ -130,7 +179,7 @@ pub enum NotReady {
     /// The newest sample is of another time than the anchor's frame.
     #[error("{stream}: {skew} apart from the anchor camera, at most {max_skew}")]
     Apart {
-        /// `images.<camera>` or `joint_states.<joint>`.
+        /// `images.<camera>`, `joint_states.<joint>`, `eef_pose`, `tf` or `state`.
         stream: Arc<str>,
         /// Its stamp minus the anchor's.
         skew: Span,
@@ -143,7 +192,10 @@ impl NotReady {
     /// The stream at fault; `None` for the instruction, and where nothing is at fault.
     pub fn stream(&self) -> Option<&Arc<str>> {
         match self {
-            NotReady::NoInstruction | NotReady::EmptyInstruction | NotReady::NoNewFrame => None,
+            NotReady::NoInstruction
+            | NotReady::LatchedInstruction { .. }
+            | NotReady::EmptyInstruction
+            | NotReady::NoNewFrame => None,
             NotReady::NeverSeen { stream }
             | NotReady::Stale { stream, .. }
             | NotReady::Silent { stream, .. }

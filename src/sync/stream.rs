@@ -27,7 +27,7 @@ pub(super) struct Stream<T> {
 /// What came in on one stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamHealth {
-    /// `images.<camera>` or `joint_states`.
+    /// `images.<camera>`, `joint_states`, `eef_pose`, `tf` or `state`.
     pub name: Arc<str>,
     /// Samples taken in.
     pub accepted: u64,
@@ -63,6 +63,12 @@ impl<T> Stream<T> {
         self.accepted += 1;
         self.newest = Some(sample);
         Ok(())
+    }
+
+    /// Makes a sample the newest, whatever the one at hand is.
+    pub fn replace(&mut self, sample: Held<T>) {
+        self.accepted += 1;
+        self.newest = Some(sample);
     }
 
     /// Counts a sample that is not usable.

@@ -4,7 +4,8 @@ use super::*;
 use crate::deploy::samples::arm::{at, frame, instruction, joints};
 use crate::deploy::samples::{ARM_IO, ARM_PROFILE, bundle, live_arm, parameters, profile};
 use crate::deploy::{Deployment, ParamValue};
-use crate::types::JointSample;
+use crate::geometry::{Pose, PoseError};
+use crate::types::{JointSample, PoseSample, Transform};
 
 /// The arm with a second camera.
 fn two_cameras() -> Sync {
@@ -136,13 +137,25 @@ fn nothing_is_observed_without_an_instruction() {
 }
 
 #[test]
+fn a_latched_instruction_is_shown_and_starts_nothing() {
+    let latched = |text: &str| Sample { value: Value::LatchedInstruction(text.into()), ..instruction(0.0, "") };
+    let silent = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(ARM_PROFILE), parameters(&[])).unwrap();
+    let sync = with(Sync::new(&silent), [frame(0, 0.0), joints(0.0, [0.5, 0.2, 0.02]), latched("open it")]);
+    assert_eq!(waiting(&sync, 1.0), "the latched instruction `open it` starts nothing by itself, send it again");
+    let mut sync = with(sync, [instruction(1.0, "open it"), latched("close it")]);
+    assert_eq!(&*sync.observe(at(1.0)).unwrap().task, "open it");
+    let sync = with(Sync::new(&live_arm()), [latched("close it")]);
+    assert_eq!(&**sync.task().unwrap(), "pick up the cup");
+}
+
+#[test]
 fn a_joint_message_with_something_wrong_is_dropped_whole() {
     let refusal = |names: &[&str], positions: &[f64]| {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let value = Value::Joints(JointSample { names, positions: positions.to_vec() });
         let mut sync = with(Sync::new(&live_arm()), [joints(0.0, [0.5, 0.2, 0.02])]);
         let error = sync.accept(at(5.0), Sample { stamp: at(5.0), received: at(5.0), value }).unwrap_err();
-        assert_eq!(sync.measured(at(5.0)), Ok(&[0.5, 0.2, 0.02][..]));
+        assert_eq!(sync.measured(at(5.0)).unwrap().joints, [0.5, 0.2, 0.02]);
         assert_eq!(sync.health(at(5.0))[1].dropped, [(error.reason.class(), 1)].into());
         error.to_string()
     };
@@ -163,12 +176,12 @@ fn joints_of_several_messages_are_merged_each_with_its_own_age() {
     let sync = with(Sync::new(&live_arm()), [frame(0, 20.0), some(0.0, &[("finger", 0.02)])]);
     assert_eq!(waiting(&sync, 20.0), "joint_states.j1: nothing usable yet");
     let sync = with(sync, [some(10.0, &[("j2", 0.2), ("j1", 0.5), ("wheel", f64::NAN)])]);
-    assert_eq!(sync.measured(at(20.0)), Ok(&[0.5, 0.2, 0.02][..]));
+    assert_eq!(sync.measured(at(20.0)).unwrap().joints, [0.5, 0.2, 0.02]);
     assert_eq!(waiting(&sync, 51.0), "joint_states.finger: 51.000 ms old, at most 50.000 ms");
     let health = &sync.health(at(30.0))[1];
     assert_eq!((&*health.name, health.accepted, health.age), ("joint_states", 2, Some(Span::from_millis(30.0))));
     let sync = with(sync, [some(55.0, &[("finger", 0.04)])]);
-    assert_eq!(sync.measured(at(55.0)), Ok(&[0.5, 0.2, 0.04][..]));
+    assert_eq!(sync.measured(at(55.0)).unwrap().joints, [0.5, 0.2, 0.04]);
 }
 
 #[test]
@@ -182,7 +195,7 @@ fn one_joint_that_is_far_from_the_anchor_is_named() {
 fn a_message_is_late_only_where_it_brings_nothing_new() {
     let mut sync = with(Sync::new(&live_arm()), [joints(10.0, [0.5, 0.2, 0.02]), some(20.0, &[("j2", 0.3)])]);
     sync.accept(at(21.0), joints(15.0, [0.6, 0.9, 0.03])).unwrap();
-    assert_eq!(sync.measured(at(21.0)), Ok(&[0.6, 0.3, 0.03][..]));
+    assert_eq!(sync.measured(at(21.0)).unwrap().joints, [0.6, 0.3, 0.03]);
     let late = sync.accept(at(21.0), some(15.0, &[("j2", 0.4), ("j1", 0.7)])).unwrap_err();
     assert_eq!(late.stream.as_ref(), "joint_states");
     assert_eq!(late.reason.class(), "not_newer");
@@ -224,4 +237,105 @@ fn health_tells_ages_by_stamp_and_by_arrival() {
     assert_eq!((&*health[0].name, health[0].accepted), ("images.front", 1));
     assert_eq!((health[0].age, health[0].silence), (Some(Span::from_millis(20.0)), Some(Span::from_millis(5.0))));
     assert_eq!((&*health[1].name, health[1].age), ("joint_states", None));
+}
+
+/// A policy that wants everything but joints: a pose, a velocity.
+const EEF_IO: &str = "
+rate_hz: 20
+actions:
+- {name: dx, unit: controller_input, kind: eef_delta_position, scale: 0.05, frame: base, reference: measured}
+state:
+- {name: z, unit: m, source: eef_position}
+- {name: rx, unit: rad, source: eef_rotation, rotation: axis_angle}
+- {name: ry, unit: rad, source: eef_rotation, rotation: axis_angle}
+- {name: rz, unit: rad, source: eef_rotation, rotation: axis_angle}
+- {name: speed, unit: rad_per_s, source: joint_velocity}
+";
+
+fn eef(input: &str) -> Sync {
+    let robot = format!(
+        "format: 1\nrobot: r\ninputs:\n- {{kind: camera, camera: front, transport: raw, max_age_ms: 100}}\n{input}\
+         - {{kind: state, max_age_ms: 60, size: 3, values: [{{index: 1, state: speed, unit: rad_per_s}}]}}\n\
+         outputs:\n- {{kind: controller_input, dims: [{{action: dx, min: -1, max: 1, max_step: 1}}]}}\n"
+    );
+    let task = [("task", ParamValue::String("go".to_owned()))];
+    Sync::new(&Deployment::check(&bundle(EEF_IO, &["front"]), &profile(&robot), parameters(&task)).unwrap())
+}
+
+fn pose(ms: f64, frame: &str, xyzw: [f64; 4]) -> Sample {
+    let sample = PoseSample { frame_id: frame.to_owned(), pose: Pose::new([0.1, -0.2, 0.3], xyzw).unwrap() };
+    Sample { stamp: at(ms), received: at(ms), value: Value::Pose(sample) }
+}
+
+fn array(ms: f64, values: &[f64]) -> Sample {
+    Sample { stamp: at(ms), received: at(ms), value: Value::Array(values.to_vec()) }
+}
+
+const POSE: &str = "- {kind: eef_pose, frame: world, max_age_ms: 50, position: [x, j, z], rotation: [rx, ry, rz]}\n";
+
+#[test]
+fn a_pose_and_an_array_become_the_state_in_the_policys_conventions() {
+    let sync = with(eef(POSE), [frame(0, 10.0)]);
+    assert_eq!(waiting(&sync, 10.0), "eef_pose: nothing usable yet");
+    // 0.8 about x with the real part -0.6: 2 acos(-0.6) = 4.4285948711763625 about (0.8, 0, 0) / 0.8.
+    let sync = with(sync, [pose(11.0, "world", [0.8, 0.0, 0.0, -0.6])]);
+    assert_eq!(waiting(&sync, 11.0), "state: nothing usable yet");
+    let mut sync = with(sync, [array(12.0, &[f64::NAN, 7.5, 2.0])]);
+    let state = sync.observe(at(12.0)).unwrap().state.unwrap();
+    for (got, want) in state.iter().zip([0.3, 4.428_594_871_176_362, 0.0, 0.0, 7.5]) {
+        assert!((got - want).abs() < 1e-12, "{state:?}");
+    }
+    assert_eq!(state.len(), 5);
+    assert_eq!(waiting(&sync, 62.0), "eef_pose: 51.000 ms old, at most 50.000 ms");
+    let names: Vec<String> = sync.health(at(12.0)).iter().map(|stream| stream.name.to_string()).collect();
+    assert_eq!(names, ["images.front", "eef_pose", "state"]);
+}
+
+#[test]
+fn a_pose_or_an_array_that_is_another_is_dropped() {
+    let mut sync = eef(POSE);
+    let mut refusal = |sample: Sample| sync.accept(sample.received, sample).unwrap_err().to_string();
+    assert_eq!(refusal(pose(0.0, "base", [0.0, 0.0, 0.0, 1.0])), "eef_pose: seen from frame `base`, wanted `world`");
+    assert_eq!(refusal(array(0.0, &[1.0, 2.0])), "state: 2 values, wanted 3");
+    assert_eq!(refusal(array(0.0, &[1.0, f64::INFINITY, 2.0])), "state: value 1 is inf");
+}
+
+fn transforms(ms: f64, links: &[(&str, &str, Option<f64>, [f64; 3])]) -> Sample {
+    let link = |(parent, child, stamp, position): &(&str, &str, Option<f64>, [f64; 3])| Transform {
+        parent: (*parent).to_owned(),
+        child: (*child).to_owned(),
+        stamp: stamp.map(at),
+        pose: Pose::new(*position, [0.0, 0.0, 0.0, 1.0]),
+    };
+    let value = Value::Transforms(links.iter().map(link).collect());
+    Sample { stamp: at(ms), received: at(ms), value }
+}
+
+#[test]
+fn a_pose_along_frames_is_as_old_as_its_oldest_moving_link() {
+    let tf = "- {kind: tf, base: base, tip: hand, max_age_ms: 50, position: [x, j, z], rotation: [rx, ry, rz]}\n";
+    let sync = with(eef(tf), [frame(0, 10.0), array(10.0, &[0.0; 3])]);
+    let sync = with(sync, [transforms(5.0, &[("base", "arm", Some(4.0), [0.0, 0.0, 0.5])])]);
+    assert_eq!(waiting(&sync, 10.0), "tf: nothing usable yet");
+    let fixed = transforms(6.0, &[("arm", "hand", None, [0.0, 0.0, 0.25])]);
+    let mut sync = with(sync, [fixed]);
+    assert_eq!(sync.observe(at(10.0)).unwrap().state.unwrap()[0], 0.75);
+    let mut sync = with(sync, [frame(0, 55.0), transforms(54.0, &[("base", "camera", Some(54.0), [9.0; 3])])]);
+    assert_eq!(waiting(&sync, 55.0), "tf: 51.000 ms old, at most 50.000 ms");
+    let nan = Transform {
+        parent: "base".into(),
+        child: "arm".into(),
+        stamp: Some(at(55.0)),
+        pose: Err(PoseError::NotFinite),
+    };
+    let broken = Sample { stamp: at(55.0), received: at(55.0), value: Value::Transforms(vec![nan]) };
+    let refused = sync.accept(at(55.0), broken).unwrap_err();
+    assert_eq!(refused.to_string(), "tf: frame `arm`: the position or the rotation is not finite");
+    let mut sync = with(sync, [transforms(56.0, &[("base", "arm", Some(55.0), [0.0, 0.0, 1.0])])]);
+    assert_eq!(
+        sync.observe(at(56.0)).unwrap_err().to_string(),
+        "state: -45.000 ms apart from the anchor camera, at most 40.000 ms"
+    );
+    sync.accept(at(56.0), array(56.0, &[0.0; 3])).unwrap();
+    assert_eq!(sync.observe(at(56.0)).unwrap().state.unwrap()[0], 1.25);
 }

@@ -15,6 +15,12 @@ SAMPLES = {
     "CAMERA": m.CameraInfo(header, 480, 640, "plumb_bob", [0.1, -0.2, 0.3], list(map(float, range(1, 10))),
                            [0.5] * 8 + [2.5], [float(i) / 4 for i in range(12)], 1, 2, roi),
     "ARRAY": m.Float64MultiArray(m.MultiArrayLayout([m.MultiArrayDimension("step", 2, 2)], 3), [1.5, -2.5]),
+    "NUMBER": m.Float64(-0.75),
+    "POSE": m.PoseStamped(header, m.Pose(m.Point(0.25, -1.5, 3.0), m.Quaternion(0.1, -0.2, 0.3, 0.9))),
+    "TWIST": m.TwistStamped(header, m.Twist(m.Vector3(0.5, -0.25, 2.0), m.Vector3(-4.0, 8.0, 0.125))),
+    "TRANSFORMS": m.TFMessage([
+        m.TransformStamped(header, child, m.Transform(m.Vector3(x, 2.0, -3.0), m.Quaternion(0.0, 0.0, 0.6, -0.8)))
+        for child, x in (("link", 1.0), ("tool0", -1.0))]),
     "TRAJECTORY": m.JointTrajectory(header, ["a", "bc"], [point]),
     "DIAGNOSTICS": m.DiagnosticArray(header, [m.DiagnosticStatus(2, "input", "late", "", [m.KeyValue("age_ms", "12")])]),
     "CHUNK": m.ActionChunk(header, "pick up", "ab12", 2**40 + 5, "live", ["x", "grip"], 2, m.Duration(0, 50000000),

@@ -217,7 +217,7 @@ mod tests {
     use super::*;
     use crate::drive::clock::Clock;
     use crate::drive::node::inbox::Inbox;
-    use crate::drive::ros::InputError;
+    use crate::drive::ros::{InputError, Text};
     use crate::sync::NotReady;
 
     fn seen(array: &DiagnosticArray, part: usize) -> (u8, &str, &str) {
@@ -286,7 +286,7 @@ mod tests {
             (array.status[0].level, array.status[0].message.clone())
         };
         assert_eq!(words(1), (0, "nothing arrived yet".to_owned()));
-        text(Ok("go".to_owned()));
+        text(Ok(Text::Fresh("go".to_owned())));
         assert_eq!(words(2), (0, "arrived".to_owned()));
         text(Err(InputError::Bytes("short".to_owned())));
         assert_eq!((words(3), words(4)), ((1, "short".to_owned()), (0, "arrived".to_owned())));

@@ -9,13 +9,17 @@ use crossbeam::queue::ArrayQueue;
 use super::burst::Burst;
 use crate::drive::clock::Clock;
 use crate::drive::parameters::{Apply, Change};
-use crate::drive::ros::{InputError, Sink, Stamped};
+use crate::drive::ros::{InputError, Sink, Stamped, Text};
 use crate::time::Stamp;
-use crate::types::{Frame, JointSample, Sample, Value};
+use crate::types::{Frame, JointSample, PoseSample, Sample, Transform, Value};
 
-/// Joint states between two rounds of the engine; a full queue forgets the oldest.
+/// Joint states, poses or arrays between two rounds of the engine; a full queue forgets the oldest.
 const JOINT_STATES: usize = 64;
-/// Pictures and instructions: only the newest counts.
+/// Messages of transforms between two rounds; one that is forgotten may hold what no later one repeats.
+const TRANSFORMS: usize = 1024;
+/// Instructions between two rounds; a latched one must not push out a fresh one.
+const INSTRUCTIONS: usize = 8;
+/// Pictures: only the newest counts.
 const NEWEST: usize = 1;
 
 /// All streams of the node.
@@ -62,9 +66,30 @@ impl Inbox {
         })
     }
 
+    /// The stream of the end effector's poses, and where to put them.
+    pub fn poses(&mut self, name: &str) -> Sink<Stamped<PoseSample>> {
+        self.sink(name, JOINT_STATES, |got: Stamped<PoseSample>, received| {
+            sample(got.stamp, received, Value::Pose(got.value))
+        })
+    }
+
+    /// A stream of transforms, each with a stamp of its own, and where to put them.
+    pub fn transforms(&mut self, name: &str) -> Sink<Vec<Transform>> {
+        self.sink(name, TRANSFORMS, |got, received| sample(received, received, Value::Transforms(got)))
+    }
+
+    /// The stream of state values, and where to put them; they have no stamp and count from when they arrive.
+    pub fn arrays(&mut self, name: &str) -> Sink<Vec<f64>> {
+        self.sink(name, JOINT_STATES, |got, received| sample(received, received, Value::Array(got)))
+    }
+
     /// The stream of instructions, and where to put them; they have no stamp and count from when they arrive.
-    pub fn instructions(&mut self, name: &str) -> Sink<String> {
-        self.sink(name, NEWEST, |text: String, received| sample(received, received, Value::Instruction(text.into())))
+    pub fn instructions(&mut self, name: &str) -> Sink<Text> {
+        let value = |text| match text {
+            Text::Fresh(text) => Value::Instruction(text.into()),
+            Text::Latched(text) => Value::LatchedInstruction(text.into()),
+        };
+        self.sink(name, INSTRUCTIONS, move |text, received| sample(received, received, value(text)))
     }
 
     fn sink<T: 'static>(
@@ -118,7 +143,7 @@ impl Inbox {
     pub fn changes(&mut self) -> Apply {
         let (mut task, freeze) = (self.instructions("parameter task"), self.freeze.clone());
         Box::new(move |change| match change {
-            Change::Task(text) => task(Ok(text)),
+            Change::Task(text) => task(Ok(Text::Fresh(text))),
             // Full means that the engine is about to stop moving anyway.
             Change::DryRun => drop(freeze.try_send(())),
         })
@@ -179,22 +204,15 @@ impl Stream {
 mod tests {
     use super::*;
 
-    fn text(sample: &Sample) -> &str {
-        match &sample.value {
-            Value::Instruction(text) => text,
-            other => panic!("{other:?}"),
-        }
-    }
-
     #[test]
-    fn the_newest_instruction_replaces_one_that_still_waits() {
+    fn instructions_keep_their_order_and_whether_they_are_fresh() {
         let mut inbox = Inbox::new(Clock::system());
         let mut sink = inbox.instructions("instruction");
-        sink(Ok("open".to_owned()));
-        sink(Ok("close".to_owned()));
+        sink(Ok(Text::Fresh("open".to_owned())));
+        sink(Ok(Text::Latched("close".to_owned())));
         assert!(inbox.woken().try_recv().is_ok() && inbox.woken().try_recv().is_err());
-        let waiting: Vec<Sample> = std::iter::from_fn(|| inbox.take()).collect();
-        assert_eq!(waiting.iter().map(text).collect::<Vec<_>>(), ["close"]);
+        let waiting: Vec<Value> = std::iter::from_fn(|| inbox.take()).map(|sample| sample.value).collect();
+        assert_eq!(waiting, [Value::Instruction("open".into()), Value::LatchedInstruction("close".into())]);
         assert_eq!((inbox.streams()[0].received(), std::iter::from_fn(|| inbox.take()).count()), (2, 0));
     }
 

@@ -15,10 +15,10 @@ use crate::deploy::ParamValue;
 use crate::deploy::samples::{bundle, parameters, profile};
 use crate::drive::answer::Answered;
 use crate::drive::clock;
-use crate::drive::ros::{Mismatch, Publish, PublishError, Session, Sink, Stamped};
+use crate::drive::ros::{Mismatch, Publish, PublishError, Session, Sink, Stamped, Text};
 use crate::msg::Message;
 use crate::time::{Span, Stamp};
-use crate::types::{Chunk, Encoding, Frame, JointSample, Observation};
+use crate::types::{Chunk, Encoding, Frame, JointSample, Observation, PoseSample, Transform};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -94,7 +94,23 @@ impl Transport for Fake {
         panic!("{topic} is not needed")
     }
 
-    fn subscribe_text(&mut self, topic: &str, _: Sink<String>) -> Result<(), TransportError> {
+    fn subscribe_pose(&mut self, topic: &str, _: Sink<Stamped<PoseSample>>) -> Result<(), TransportError> {
+        panic!("{topic} is not needed")
+    }
+
+    fn subscribe_transforms(&mut self, topic: &str, _: Sink<Vec<Transform>>) -> Result<(), TransportError> {
+        panic!("{topic} is not needed")
+    }
+
+    fn subscribe_fixed_transforms(&mut self, topic: &str, _: Sink<Vec<Transform>>) -> Result<(), TransportError> {
+        panic!("{topic} is not needed")
+    }
+
+    fn subscribe_array(&mut self, topic: &str, _: Sink<Vec<f64>>) -> Result<(), TransportError> {
+        panic!("{topic} is not needed")
+    }
+
+    fn subscribe_text(&mut self, topic: &str, _: Sink<Text>) -> Result<(), TransportError> {
         assert_eq!(topic, "/arm/vla_node/instruction");
         Ok(())
     }

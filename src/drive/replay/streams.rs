@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::ReplayError;
 use crate::bag::{BagReader, RawMessage, Topic};
-use crate::deploy::Deployment;
+use crate::deploy::{Deployment, EefSource, TF_STATIC_TOPIC, TF_TOPIC};
 use crate::drive::ros_args::RosArgs;
-use crate::msg::{CompressedImage, Image, JointState, Message, StringMessage, TypeName};
+use crate::msg::{
+    CompressedImage, Float64MultiArray, Image, JointState, Message, PoseStamped, StringMessage, TFMessage, TypeName,
+};
 use crate::time::Stamp;
 use crate::types::{Frame, Sample, Value};
 
@@ -22,6 +24,10 @@ enum Stream {
     Image(usize),
     CompressedImage(usize),
     Joints,
+    Pose,
+    Transforms,
+    FixedTransforms,
+    Array,
     Instruction,
 }
 
@@ -46,6 +52,15 @@ impl Streams {
                 found.push((topic, Stream::Joints));
             } else {
                 missing.push(format!("{} (joint states)", wanted(bag, &topic, &[JointState::TYPE])));
+            }
+        }
+        for (topic, kind, stream) in state_topics(deployment) {
+            let topic = names.resolve(topic)?;
+            if has(bag, &topic, kind) {
+                found.push((topic, stream));
+            } else if stream != Stream::FixedTransforms {
+                // A robot whose frames all move has no fixed ones.
+                missing.push(format!("{} (state)", wanted(bag, &topic, &[kind])));
             }
         }
         let topic = names.resolve(deployment.instruction_topic())?;
@@ -85,6 +100,20 @@ fn wanted(bag: &BagReader, topic: &str, kinds: &[TypeName]) -> String {
     }
 }
 
+/// Topics that tell the state beside the joints.
+fn state_topics(deployment: &Deployment) -> Vec<(&str, TypeName, Stream)> {
+    let mut topics = match deployment.eef().map(|eef| &eef.source) {
+        Some(EefSource::Topic { topic, .. }) => vec![(topic.as_str(), PoseStamped::TYPE, Stream::Pose)],
+        Some(EefSource::Frames { .. }) => vec![
+            (TF_TOPIC, TFMessage::TYPE, Stream::Transforms),
+            (TF_STATIC_TOPIC, TFMessage::TYPE, Stream::FixedTransforms),
+        ],
+        None => Vec::new(),
+    };
+    topics.extend(deployment.array().map(|array| (array.topic.as_str(), Float64MultiArray::TYPE, Stream::Array)));
+    topics
+}
+
 /// `topic` itself, or what stands beside it when pictures are recorded the other way.
 fn picture_topic<'b>(bag: &'b BagReader, topic: &str) -> Option<&'b Topic> {
     let is_picture = |found: &&Topic| PICTURES.iter().any(|kind| kind.matches(&found.type_name));
@@ -108,6 +137,22 @@ impl Stream {
             Stream::Joints => {
                 let joints: JointState = message.decode().map_err(|e| e.to_string())?;
                 (Stamp::from(joints.header.stamp), Value::Joints(joints.to_joints().map_err(|e| e.to_string())?))
+            }
+            Stream::Pose => {
+                let pose: PoseStamped = message.decode().map_err(|e| e.to_string())?;
+                (Stamp::from(pose.header.stamp), Value::Pose(pose.to_pose().map_err(|e| e.to_string())?))
+            }
+            Stream::Transforms => {
+                let tf: TFMessage = message.decode().map_err(|e| e.to_string())?;
+                (received, Value::Transforms(tf.moving()))
+            }
+            Stream::FixedTransforms => {
+                let tf: TFMessage = message.decode().map_err(|e| e.to_string())?;
+                (received, Value::Transforms(tf.fixed()))
+            }
+            Stream::Array => {
+                let array: Float64MultiArray = message.decode().map_err(|e| e.to_string())?;
+                (received, Value::Array(array.data))
             }
             Stream::Instruction => {
                 let text: StringMessage = message.decode().map_err(|e| e.to_string())?;

@@ -15,7 +15,7 @@ use ros2_client::dds::{Node, ServiceMapping, Subscription};
 use ros2_client::qos::{Durability, History, WhenFull};
 use ros2_client::ros2::{QosPolicies, QosPolicyBuilder, policy};
 use ros2_client::{Context, Gid, MessageInfo, NodeName, NodeOptions, QosProfile, ReadError};
-use serde::de::DeserializeSeed;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde::{Deserialize, Deserializer, Serialize};
 use smol::LocalExecutor;
 use smol::stream::{Stream, StreamExt};
@@ -24,20 +24,25 @@ use endpoints::Endpoints;
 use parameters::ParameterServers;
 
 use super::{
-    DdsSettings, InputError, Mismatch, Network, Publish, PublishError, Services, Session, Sink, Stamped, Transport,
-    TransportError,
+    DdsSettings, InputError, Mismatch, Network, Publish, PublishError, Services, Session, Sink, Stamped, Text,
+    Transport, TransportError,
 };
 use crate::drive::parameters::Parameters;
-use crate::msg::{Clock, CompressedImage, FrameError, Image, JointState, Message, StringMessage, TypeName};
+use crate::msg::{
+    Clock, CompressedImage, Float64MultiArray, FrameError, Image, JointState, Message, PoseStamped, StringMessage,
+    TFMessage, TypeName,
+};
 use crate::time::Stamp;
-use crate::types::{Frame, JointSample};
+use crate::types::{Frame, JointSample, PoseSample, Transform};
 
 /// Asked of the kernel for every socket, which clamps it: an image arrives as a burst of up to its whole size.
 const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
 /// Samples that the cache of an image topic holds; without a limit it keeps 64 pictures.
 const IMAGE_SAMPLES: i32 = 4;
-/// Joint states that may wait while a picture is being copied.
+/// Joint states, poses or arrays that may wait while a picture is being copied.
 const JOINT_STATES: usize = 16;
+/// Transforms that may wait: many programs publish on one topic.
+const TRANSFORMS: usize = 100;
 /// Instructions from before we came; only the last one counts.
 const INSTRUCTIONS: usize = 1;
 /// Publishers whose last message is remembered to tell a repeated instruction from a new one.
@@ -115,6 +120,23 @@ impl Dds {
         made.map_err(|reason| TransportError::Endpoint { action: "subscribe to", topic: topic.to_owned(), reason })
     }
 
+    fn subscribe_values<M, T>(
+        &mut self,
+        topic: &str,
+        qos: &QosProfile,
+        convert: impl Fn(M) -> Result<T, InputError> + Send + 'static,
+        sink: Sink<T>,
+    ) -> Result<(), TransportError>
+    where
+        M: Message + DeserializeOwned + Send + 'static,
+        T: 'static,
+    {
+        let subscription = self.subscription::<M>(topic, M::TYPE, &qos.into())?;
+        self.receivers
+            .push(Box::new(move || Box::pin(async move { deliver(subscription.async_stream(), convert, sink).await })));
+        Ok(())
+    }
+
     fn subscribe_frames<P: Picture>(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError> {
         let limits = policy::ResourceLimits {
             max_samples: IMAGE_SAMPLES,
@@ -151,16 +173,26 @@ impl Transport for Dds {
     }
 
     fn subscribe_joints(&mut self, topic: &str, sink: Sink<Stamped<JointSample>>) -> Result<(), TransportError> {
-        let qos = QosProfile::subscription_default().history(History::KeepLast { depth: JOINT_STATES });
-        let subscription = self.subscription::<JointState>(topic, JointState::TYPE, &(&qos).into())?;
-        self.receivers.push(Box::new(move || {
-            Box::pin(async move {
-                let convert =
-                    |state: JointState| Ok(Stamped { stamp: state.header.stamp.into(), value: state.to_joints()? });
-                deliver(subscription.async_stream(), convert, sink).await;
-            })
-        }));
-        Ok(())
+        let convert = |state: JointState| Ok(Stamped { stamp: state.header.stamp.into(), value: state.to_joints()? });
+        self.subscribe_values(topic, &newest(JOINT_STATES), convert, sink)
+    }
+
+    fn subscribe_pose(&mut self, topic: &str, sink: Sink<Stamped<PoseSample>>) -> Result<(), TransportError> {
+        let convert = |pose: PoseStamped| Ok(Stamped { stamp: pose.header.stamp.into(), value: pose.to_pose()? });
+        self.subscribe_values(topic, &newest(JOINT_STATES), convert, sink)
+    }
+
+    fn subscribe_transforms(&mut self, topic: &str, sink: Sink<Vec<Transform>>) -> Result<(), TransportError> {
+        self.subscribe_values(topic, &newest(TRANSFORMS), |message: TFMessage| Ok(message.moving()), sink)
+    }
+
+    fn subscribe_fixed_transforms(&mut self, topic: &str, sink: Sink<Vec<Transform>>) -> Result<(), TransportError> {
+        let latched = newest(TRANSFORMS).reliability_reliable(WhenFull::Fail).durability(Durability::TransientLocal);
+        self.subscribe_values(topic, &latched, |message: TFMessage| Ok(message.fixed()), sink)
+    }
+
+    fn subscribe_array(&mut self, topic: &str, sink: Sink<Vec<f64>>) -> Result<(), TransportError> {
+        self.subscribe_values(topic, &newest(JOINT_STATES), |array: Float64MultiArray| Ok(array.data), sink)
     }
 
     fn subscribe_clock(&mut self, topic: &str, sink: Sink<Stamp>) -> Result<(), TransportError> {
@@ -175,8 +207,9 @@ impl Transport for Dds {
     }
 
     /// Two readers: one that asks for latched messages matches only publishers that latch, one that does not ask
-    /// matches every publisher but gets nothing from before it came. A latching publisher reaches both.
-    fn subscribe_text(&mut self, topic: &str, sink: Sink<String>) -> Result<(), TransportError> {
+    /// matches every publisher but gets nothing from before it came. A latching publisher reaches both; what reaches
+    /// only the first was said before we listened.
+    fn subscribe_text(&mut self, topic: &str, sink: Sink<Text>) -> Result<(), TransportError> {
         let reliable = QosProfile::subscription_default()
             .reliability_reliable(WhenFull::Fail)
             .history(History::KeepLast { depth: INSTRUCTIONS });
@@ -185,10 +218,12 @@ impl Transport for Dds {
         let latecomer = self.subscription::<StringMessage>(topic, StringMessage::TYPE, &(&latched).into())?;
         self.receivers.push(Box::new(move || {
             Box::pin(async move {
+                let fresh = newcomer.async_stream().map(|item| route(item, Text::Fresh));
+                let latched = latecomer.async_stream().map(|item| route(item, Text::Latched));
                 let mut seen = Seen::default();
-                let both = smol::stream::race(latecomer.async_stream(), newcomer.async_stream());
-                let new = both.filter(move |item| item.as_ref().map_or(true, |(_, info)| seen.is_new(info)));
-                deliver(new, |message: StringMessage| Ok(message.data), sink).await;
+                let new = smol::stream::race(fresh, latched)
+                    .filter(move |item| item.as_ref().map_or(true, |(text, info)| seen.is_new(text, info)));
+                deliver(new, Ok, sink).await;
             })
         }));
         Ok(())
@@ -274,9 +309,14 @@ impl Drop for ReceiveThread {
     }
 }
 
+/// Best effort, the newest `depth` messages.
+fn newest(depth: usize) -> QosProfile {
+    QosProfile::subscription_default().history(History::KeepLast { depth })
+}
+
 /// Hands every message to the sink until the reader closes.
 async fn deliver<M, T>(
-    messages: impl Stream<Item = Result<(M, MessageInfo), ReadError>>,
+    messages: impl Stream<Item = Received<M>>,
     convert: impl Fn(M) -> Result<T, InputError>,
     mut sink: Sink<T>,
 ) {
@@ -295,21 +335,39 @@ async fn deliver<M, T>(
     }
 }
 
-/// The last message of each publisher, so that what two readers both bring is delivered once.
+type Received<M> = Result<(M, MessageInfo), ReadError>;
+
+fn route(item: Received<StringMessage>, text: fn(String) -> Text) -> Received<Text> {
+    item.map(|(message, info)| (text(message.data), info))
+}
+
+/// The last message of each publisher by either way, so that what two readers both bring is delivered once as fresh,
+/// however early the other reader had it.
 #[derive(Default)]
-struct Seen(VecDeque<(Gid, i64)>);
+struct Seen(VecDeque<(Gid, LastNumbers)>);
+
+#[derive(Clone, Copy, Default)]
+struct LastNumbers {
+    fresh: i64,
+    any: i64,
+}
 
 impl Seen {
-    fn is_new(&mut self, info: &MessageInfo) -> bool {
+    fn is_new(&mut self, text: &Text, info: &MessageInfo) -> bool {
         let (publisher, number) = (info.publisher_gid(), info.sequence_number());
-        if let Some((_, last)) = self.0.iter_mut().find(|(known, _)| *known == publisher) {
-            let is_new = number > *last;
-            *last = number.max(*last);
-            return is_new;
+        let known = self.0.iter().position(|(known, _)| *known == publisher).and_then(|at| self.0.remove(at));
+        let mut last = known.map_or_else(LastNumbers::default, |(_, last)| last);
+        let is_new = match text {
+            Text::Fresh(_) => number > last.fresh,
+            Text::Latched(_) => number > last.any,
+        };
+        if matches!(text, Text::Fresh(_)) {
+            last.fresh = number.max(last.fresh);
         }
+        last.any = number.max(last.any);
         self.0.truncate(REMEMBERED_PUBLISHERS - 1);
-        self.0.push_front((publisher, number));
-        true
+        self.0.push_front((publisher, last));
+        is_new
     }
 }
 
