@@ -28,6 +28,8 @@ import messages
 RELIABLE = Policy.Reliability.Reliable(duration(seconds=1))
 LATCHED = Qos(RELIABLE, Policy.Durability.TransientLocal, Policy.History.KeepLast(1))
 SENSOR = Qos(Policy.Reliability.BestEffort, Policy.History.KeepLast(5))
+# One topic without keys carries the graph of every participant: a short history would lose all but the last.
+FROM_BEFORE = Qos(RELIABLE, Policy.Durability.TransientLocal, Policy.History.KeepLast(50))
 COMMAND = Qos(RELIABLE, Policy.History.KeepLast(50))
 
 
@@ -82,7 +84,7 @@ class Hearer:
         self.topic = hear["topic"]
         kind = getattr(messages, hear["type"])
         latched = self.topic == "ros_discovery_info" or hear.get("latched", False)
-        qos = LATCHED if latched else COMMAND
+        qos = FROM_BEFORE if latched else COMMAND
         self.kind = kind
         self.reader = DataReader(participant, Topic(participant, dds_name(self.topic), kind), qos=qos)
 

@@ -27,6 +27,7 @@ use super::{
     DdsSettings, InputError, Mismatch, Network, Publish, PublishError, Services, Session, Sink, Stamped, Text,
     Transport, TransportError,
 };
+use crate::drive::clock;
 use crate::drive::parameters::Parameters;
 use crate::msg::{
     Clock, CompressedImage, Float64MultiArray, FrameError, Image, JointState, Message, PoseStamped, StringMessage,
@@ -207,8 +208,8 @@ impl Transport for Dds {
     }
 
     /// Two readers: one that asks for latched messages matches only publishers that latch, one that does not ask
-    /// matches every publisher but gets nothing from before it came. A latching publisher reaches both; what reaches
-    /// only the first was said before we listened.
+    /// matches every publisher but need not get what was said before it came. A latching publisher reaches both, and
+    /// the middleware may hand either one's messages to the other: when it was sent tells what is latched.
     fn subscribe_text(&mut self, topic: &str, sink: Sink<Text>) -> Result<(), TransportError> {
         let reliable = QosProfile::subscription_default()
             .reliability_reliable(WhenFull::Fail)
@@ -216,13 +217,13 @@ impl Transport for Dds {
         let latched = reliable.clone().durability(Durability::TransientLocal);
         let newcomer = self.subscription::<StringMessage>(topic, StringMessage::TYPE, &(&reliable).into())?;
         let latecomer = self.subscription::<StringMessage>(topic, StringMessage::TYPE, &(&latched).into())?;
+        let listening_since = clock::now();
         self.receivers.push(Box::new(move || {
             Box::pin(async move {
-                let fresh = newcomer.async_stream().map(|item| route(item, Text::Fresh));
-                let latched = latecomer.async_stream().map(|item| route(item, Text::Latched));
                 let mut seen = Seen::default();
-                let new = smol::stream::race(fresh, latched)
-                    .filter(move |item| item.as_ref().map_or(true, |(text, info)| seen.is_new(text, info)));
+                let new = smol::stream::race(newcomer.async_stream(), latecomer.async_stream())
+                    .filter(move |item| item.as_ref().map_or(true, |(_, info)| seen.is_new(info)))
+                    .map(|item| item.map(|(message, info)| (text(message, &info, listening_since), info)));
                 deliver(new, Ok, sink).await;
             })
         }));
@@ -337,37 +338,27 @@ async fn deliver<M, T>(
 
 type Received<M> = Result<(M, MessageInfo), ReadError>;
 
-fn route(item: Received<StringMessage>, text: fn(String) -> Text) -> Received<Text> {
-    item.map(|(message, info)| (text(message.data), info))
+/// Fresh where its publisher sent it, by its own clock, since we listen; without that time it counts as latched.
+fn text(message: StringMessage, info: &MessageInfo, listening_since: Stamp) -> Text {
+    let sent = info.source_timestamp().map(|time| Stamp::from_nanos(time.to_nanos()));
+    match sent {
+        Some(sent) if sent >= listening_since => Text::Fresh(message.data),
+        _ => Text::Latched(message.data),
+    }
 }
 
-/// The last message of each publisher by either way, so that what two readers both bring is delivered once as fresh,
-/// however early the other reader had it.
+/// The last message of each publisher, by whichever reader: what two readers both bring is delivered once.
 #[derive(Default)]
-struct Seen(VecDeque<(Gid, LastNumbers)>);
-
-#[derive(Clone, Copy, Default)]
-struct LastNumbers {
-    fresh: i64,
-    any: i64,
-}
+struct Seen(VecDeque<(Gid, i64)>);
 
 impl Seen {
-    fn is_new(&mut self, text: &Text, info: &MessageInfo) -> bool {
+    fn is_new(&mut self, info: &MessageInfo) -> bool {
         let (publisher, number) = (info.publisher_gid(), info.sequence_number());
         let known = self.0.iter().position(|(known, _)| *known == publisher).and_then(|at| self.0.remove(at));
-        let mut last = known.map_or_else(LastNumbers::default, |(_, last)| last);
-        let is_new = match text {
-            Text::Fresh(_) => number > last.fresh,
-            Text::Latched(_) => number > last.any,
-        };
-        if matches!(text, Text::Fresh(_)) {
-            last.fresh = number.max(last.fresh);
-        }
-        last.any = number.max(last.any);
+        let last = known.map(|(_, last)| last);
         self.0.truncate(REMEMBERED_PUBLISHERS - 1);
-        self.0.push_front((publisher, last));
-        is_new
+        self.0.push_front((publisher, last.map_or(number, |last| last.max(number))));
+        last.is_none_or(|last| number > last)
     }
 }
 
