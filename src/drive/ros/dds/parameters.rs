@@ -1,5 +1,7 @@
 //! The six parameter services of a ROS node, and `/parameter_events`.
 
+mod callers;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,20 +16,28 @@ use ros2_client::{Message, Name, Parameter, ParameterValue, QosProfile, ServiceT
 use smol::future::zip;
 use smol::stream::StreamExt;
 
+use callers::Callers;
+
 use crate::deploy::{Declared, ParamKind, ParamValue, Setting};
 use crate::drive::parameters::Parameters;
 
 /// As `rmw_qos_profile_services_default` keeps.
 const WAITING: usize = 10;
 
+/// One service, and who can hear its answers.
+struct Service<Q: Message, A: Message> {
+    server: Server<Q, A>,
+    callers: Callers,
+}
+
 /// The servers, not answering yet.
 pub(super) struct ParameterServers {
-    get: Server<srv::GetParametersRequest, srv::GetParametersResponse>,
-    types: Server<srv::GetParameterTypesRequest, srv::GetParameterTypesResponse>,
-    list: Server<srv::ListParametersRequest, srv::ListParametersResponse>,
-    describe: Server<srv::DescribeParametersRequest, srv::DescribeParametersResponse>,
-    set: Server<srv::SetParametersRequest, srv::SetParametersResponse>,
-    set_all: Server<srv::SetParametersRequest, srv::SetParametersAtomicallyResponse>,
+    get: Service<srv::GetParametersRequest, srv::GetParametersResponse>,
+    types: Service<srv::GetParameterTypesRequest, srv::GetParameterTypesResponse>,
+    list: Service<srv::ListParametersRequest, srv::ListParametersResponse>,
+    describe: Service<srv::DescribeParametersRequest, srv::DescribeParametersResponse>,
+    set: Service<srv::SetParametersRequest, srv::SetParametersResponse>,
+    set_all: Service<srv::SetParametersRequest, srv::SetParametersAtomicallyResponse>,
     events: Publisher<raw::ParameterEvent>,
     node: String,
 }
@@ -37,12 +47,12 @@ impl ParameterServers {
         let events = node.create_publisher(&context.get_parameter_events_topic(), None)?;
         let name = node.fully_qualified_name();
         Ok(Self {
-            get: server(node, mapping, ("get_parameters", "GetParameters"))?,
-            types: server(node, mapping, ("get_parameter_types", "GetParameterTypes"))?,
-            list: server(node, mapping, ("list_parameters", "ListParameters"))?,
-            describe: server(node, mapping, ("describe_parameters", "DescribeParameters"))?,
-            set: server(node, mapping, ("set_parameters", "SetParameters"))?,
-            set_all: server(node, mapping, ("set_parameters_atomically", "SetParametersAtomically"))?,
+            get: service(context, node, mapping, ("get_parameters", "GetParameters"))?,
+            types: service(context, node, mapping, ("get_parameter_types", "GetParameterTypes"))?,
+            list: service(context, node, mapping, ("list_parameters", "ListParameters"))?,
+            describe: service(context, node, mapping, ("describe_parameters", "DescribeParameters"))?,
+            set: service(context, node, mapping, ("set_parameters", "SetParameters"))?,
+            set_all: service(context, node, mapping, ("set_parameters_atomically", "SetParametersAtomically"))?,
             events,
             node: name,
         })
@@ -68,26 +78,35 @@ impl ParameterServers {
     }
 }
 
-fn server<Q: Message + Clone + 'static, A: Message + 'static>(
+fn service<Q: Message + Clone + 'static, A: Message + 'static>(
+    context: &Context,
     node: &mut Node,
     mapping: ServiceMapping,
     (name, kind): (&str, &str),
-) -> CreateResult<Server<Q, A>> {
+) -> CreateResult<Service<Q, A>> {
     let qos = QosProfile::publisher_default().history(History::KeepLast { depth: WAITING });
-    let name = Name::new(&node.fully_qualified_name(), name).expect("a node's name and a plain word are a name");
-    node.create_server(mapping, &name, &ServiceTypeName::new("rcl_interfaces", kind), qos.clone(), qos)
+    let node_name = node.fully_qualified_name();
+    let callers = Callers::of(context.domain_participant(), mapping, &format!("{node_name}/{name}"));
+    let name = Name::new(&node_name, name).expect("a node's name and a plain word are a name");
+    let kind = ServiceTypeName::new("rcl_interfaces", kind);
+    Ok(Service { server: node.create_server(mapping, &name, &kind, qos.clone(), qos)?, callers })
 }
 
 /// Answers every request; boxed, because six of them in one future are large.
 fn answer<'a, Q: Message + 'static, A: Message + 'static>(
-    server: &'a Server<Q, A>,
+    service: &'a Service<Q, A>,
     reply: impl Fn(Q) -> A + 'a,
 ) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
     Box::pin(async move {
+        let Service { server, callers } = service;
         let mut requests = server.receive_request_stream();
         while let Some(request) = requests.next().await {
             let answered = match request {
-                Ok((id, request)) => server.async_send_response(id, reply(request)).await.map_err(|e| e.to_string()),
+                Ok((id, request)) => {
+                    let reply = reply(request);
+                    callers.ready(id.writer_gid).await;
+                    server.async_send_response(id, reply).await.map_err(|e| e.to_string())
+                }
                 Err(error) => Err(error.to_string()),
             };
             if let Err(error) = answered {
