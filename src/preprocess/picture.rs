@@ -9,8 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::types::{Encoding, Frame, LayoutError};
 
-/// Pixels that a picture may have: far more than any camera, far less than memory.
-const MAX_PIXELS: u64 = 1 << 26;
+/// Pixels that a side of a picture may have: more than any camera, and a square of it fits into memory.
+const MAX_SIDE: u32 = 1 << 13;
+/// A side may be so many times as long as the other: scaled by its short side, a longer strip does not fit into memory.
+const MAX_ASPECT: u32 = 32;
 
 /// Pixels, `[height, width, 3]`, RGB, row-major.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +29,9 @@ pub struct Picture {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum PictureError {
-    #[error("{width} x {height} pixels, wanted between 1 and {MAX_PIXELS} of them")]
+    #[error(
+        "{width} x {height} pixels, wanted 1 to {MAX_SIDE} on a side and no side over {MAX_ASPECT} times the other"
+    )]
     Size { width: u32, height: u32 },
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -136,7 +140,8 @@ impl Picture {
     }
 
     fn resize_checked(&mut self, width: u32, height: u32) -> Result<(), PictureError> {
-        if (1..=MAX_PIXELS).contains(&(u64::from(width) * u64::from(height))) {
+        let [short, long] = [width.min(height), width.max(height)];
+        if (1..=MAX_SIDE).contains(&long) && long <= MAX_ASPECT * short {
             self.resize(width, height);
             Ok(())
         } else {

@@ -70,8 +70,22 @@ fn sizes_that_do_not_fit_the_bytes_are_refused() {
     let pixels = |size, bytes: usize| refused(&frame(Encoding::Rgb8, size, &vec![0; bytes]));
     assert_eq!(pixels([2, 2, 6], 11), "image data has 11 bytes, 2 rows of 6 bytes need 12");
     assert_eq!(pixels([2, 2, 5], 10), "image step is 5 bytes, 2 pixels of rgb8 need 6");
-    let many = frame(Encoding::Mono8, [1 << 14, (1 << 12) + 1, 1 << 14], &vec![0; (1 << 26) + (1 << 14)]);
-    assert_eq!(refused(&many), "16384 x 4097 pixels, wanted between 1 and 67108864 of them");
+}
+
+#[test]
+fn sizes_that_no_camera_has_are_refused_before_they_take_memory() {
+    let wanted = "wanted 1 to 8192 on a side and no side over 32 times the other";
+    let grey = |width, height| frame(Encoding::Mono8, [width, height, width], &vec![0; (width * height) as usize]);
+    assert_eq!(refused(&grey(8193, 300)), format!("8193 x 300 pixels, {wanted}"));
+    assert_eq!(refused(&grey(3, 97)), format!("3 x 97 pixels, {wanted}"));
+    assert_eq!(Picture::default().decode(&grey(8192, 256)), Ok(()));
+    assert_eq!(Picture::default().decode(&grey(3, 96)), Ok(()));
+
+    // The size of a file stands in its head: two bytes of height, then of width, behind the mark of the frame.
+    let mut file = jpeg(&Golden::load("tiny_100x37").input);
+    let head = file.windows(2).position(|mark| [[0xff, 0xc0], [0xff, 0xc2]].contains(&[mark[0], mark[1]])).unwrap();
+    file[head + 5..head + 9].copy_from_slice(&[0x00, 0x01, 0xff, 0xdc]);
+    assert_eq!(refused(&frame(Encoding::Jpeg, [0; 3], &file)), format!("65500 x 1 pixels, {wanted}"));
 }
 
 #[test]
