@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use vla_runtime::msg::{
     ActionChunk, CameraInfo, Clock, CompressedImage, DiagnosticArray, Float64MultiArray, Image, JointState,
-    JointTrajectory, StringMessage, from_cdr, to_cdr,
+    JointTrajectory, PoseStamped, StringMessage, TFMessage, from_cdr, to_cdr,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
         };
     }
-    match kind % 10 {
+    match kind % 12 {
         0 => {
             if let Ok(message) = from_cdr::<Image>(payload) {
                 drop(message.to_frame());
@@ -41,6 +41,18 @@ fuzz_target!(|bytes: &[u8]| {
         6 => reread!(StringMessage),
         7 => reread!(JointTrajectory),
         8 => reread!(ActionChunk),
+        9 => {
+            if let Ok(message) = from_cdr::<PoseStamped>(payload) {
+                drop(message.to_pose());
+            }
+            reread!(PoseStamped);
+        }
+        10 => {
+            if let Ok(message) = from_cdr::<TFMessage>(payload) {
+                drop((message.moving(), message.fixed()));
+            }
+            reread!(TFMessage);
+        }
         _ => reread!(DiagnosticArray),
     }
 });

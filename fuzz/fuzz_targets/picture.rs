@@ -13,9 +13,25 @@ use vla_runtime::types::{Encoding, Frame};
 /// Pixels that one run may cost.
 const MANY: usize = 1 << 16;
 
+const RAW: [&str; 12] = [
+    "rgb8",
+    "bgr8",
+    "rgba8",
+    "bgra8",
+    "mono8",
+    "uyvy",
+    "yuyv",
+    "nv12",
+    "bayer_rggb8",
+    "bayer_bggr8",
+    "bayer_gbrg8",
+    "bayer_grbg8",
+];
+
 thread_local! {
     static KEPT: RefCell<(Picture, ImagePipeline, Vec<f32>)> = RefCell::new({
         let steps = [
+            ImageStep::Letterbox { fill: [9, 8, 7] },
             ImageStep::JpegRoundtrip { quality: 95, subsampling: Subsampling::S420, idct: Idct::Fast },
             ImageStep::Resize { height: 7, width: 9, kernel: ResizeKernel::Lanczos3Tf },
             ImageStep::CenterCrop { area: 0.9 },
@@ -29,7 +45,11 @@ thread_local! {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(([kind, width, height, step], data)) = bytes.split_first_chunk() else { return };
-    let encoding = [Encoding::Jpeg, Encoding::Png, Encoding::Rgb8, Encoding::Bgr8][usize::from(*kind) % 4];
+    let encoding = match *kind % 14 {
+        0 => Encoding::Jpeg,
+        1 => Encoding::Png,
+        raw => Encoding::raw(RAW[usize::from(raw) - 2]).expect("a known name"),
+    };
     let [width, height, step] = [*width, *height, *step].map(u32::from);
     let frame = Frame { frame_id: String::new(), encoding, width, height, step, data: Arc::from(data) };
     KEPT.with_borrow_mut(|(picture, pipeline, out)| {
