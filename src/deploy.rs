@@ -5,6 +5,7 @@
 
 mod declared;
 mod inputs;
+mod output;
 mod outputs;
 mod parameters;
 #[cfg(test)]
@@ -17,11 +18,12 @@ use std::sync::Arc;
 
 use vla_bundle::{Bundle, Io, RotationConvention, Unit};
 
-use crate::profile::{Limits, OutputKind, Profile, Transport};
+use crate::profile::{Profile, Transport};
 use crate::time::Span;
 use crate::types::View;
 
 pub use declared::{Declared, ParamKind, Setting, declare};
+pub use output::{Content, Form, Output, OutputDim, Rest, Rule};
 pub use parameters::{Motion, ParamValue, ParameterError, RunParameters};
 
 /// A policy, a robot and a way to run that fit together.
@@ -164,83 +166,6 @@ pub struct Action {
     pub name: Arc<str>,
     /// Unit of the un-normalised value.
     pub unit: Unit,
-}
-
-/// A topic that moves the robot.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Output {
-    /// What it publishes.
-    pub kind: OutputKind,
-    /// Topic as written: absolute, relative or private (`~/`).
-    pub topic: String,
-    /// Names of its values in message order: ROS joint names, for controller inputs the actions' names.
-    pub names: Arc<[Arc<str>]>,
-    /// One per name.
-    pub dims: Vec<OutputDim>,
-}
-
-/// One published value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct OutputDim {
-    /// Action dimension that it carries, an index into [`Deployment::actions`].
-    pub action: usize,
-    /// Unit of the published value.
-    pub unit: Unit,
-    /// How the action becomes the published value.
-    pub rule: Rule,
-    /// What may be published.
-    pub limits: Limits,
-    /// Where the value stands before anything was commanded.
-    pub rest: Rest,
-}
-
-/// How an action becomes a published value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule {
-    /// The value is the line at the action.
-    Absolute(Line),
-    /// The value is a reference plus `gain` times the action.
-    Delta {
-        /// Sign, scale and unit.
-        gain: f64,
-        /// What the change is added to.
-        reference: vla_bundle::Reference,
-    },
-    /// The value is between `closed` and `open`, by the opening in [0, 1] that the action means.
-    Gripper {
-        /// Which opening the action means.
-        rule: vla_bundle::GripperRule,
-        /// Published value of a fully open gripper.
-        open: f64,
-        /// Published value of a fully closed gripper.
-        closed: f64,
-    },
-}
-
-impl Rule {
-    /// The published value that an action means by itself; `None` for a change, which means nothing without its reference.
-    pub fn absolute(self, action: f64) -> Option<f64> {
-        match self {
-            Rule::Absolute(line) => Some(line.at(action)),
-            Rule::Gripper { rule, open, closed } => {
-                // In this form both ends are reached exactly.
-                let opening = rule.opening(action);
-                Some(open * opening + closed * (1.0 - opening))
-            }
-            Rule::Delta { .. } => None,
-        }
-    }
-}
-
-/// Where a value stands before anything was commanded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
-    /// Where the joint is measured: an index into [`JointsInput::names`].
-    Measured(usize),
-    /// At 0: a controller without input does not move.
-    Zero,
-    /// Nobody knows: a controller does not say how far its gripper is open.
-    Unknown,
 }
 
 /// Every way in which the three documents do not fit together.

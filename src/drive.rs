@@ -7,6 +7,7 @@ pub mod clock;
 pub mod commands;
 pub mod node;
 pub mod parameters;
+pub mod playback;
 pub mod replay;
 pub mod ros;
 pub mod ros_args;

@@ -4,6 +4,7 @@
 
 mod camera;
 mod camera_info;
+mod output;
 mod raw;
 mod state;
 
@@ -12,6 +13,7 @@ use std::path::Path;
 use vla_bundle::Unit;
 
 pub use camera::{Camera, Transport};
+pub use output::{Carries, Content, GripperMessage, Limits, Output, OutputDim, OutputKind};
 pub use state::{EefInput, EefSource, StateArray, StateElement};
 
 /// The profile format this build reads.
@@ -77,81 +79,6 @@ pub enum FeedRule {
         /// Robot position that means 1, in the joint's unit.
         at_one: f64,
     },
-}
-
-/// A topic that moves the robot.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Output {
-    /// What it publishes.
-    pub kind: OutputKind,
-    /// Topic; `None` for the default of its kind.
-    pub topic: Option<String>,
-    /// Its values in message order.
-    pub dims: Vec<OutputDim>,
-}
-
-/// What an output publishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputKind {
-    /// `trajectory_msgs/JointTrajectory`: positions of named joints.
-    JointTrajectory,
-    /// `std_msgs/Float64MultiArray`, one message per row at the policy's rate: inputs of a controller in [-1, 1].
-    ControllerInput,
-}
-
-impl OutputKind {
-    /// The word for it in profiles and messages.
-    pub fn word(self) -> &'static str {
-        match self {
-            OutputKind::JointTrajectory => "joint_trajectory",
-            OutputKind::ControllerInput => "controller_input",
-        }
-    }
-}
-
-/// One value of an output.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OutputDim {
-    /// ROS joint name; for controller inputs the action's name.
-    pub name: String,
-    /// Action dimension that it carries.
-    pub action: String,
-    /// Unit of the published value.
-    pub unit: Unit,
-    /// How the action becomes the published value.
-    pub carries: Carries,
-    /// What may be published.
-    pub limits: Limits,
-}
-
-/// How an action becomes a published value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Carries {
-    /// `sign * action + offset`, after the unit; changes take the sign alone.
-    Position {
-        /// 1 or -1.
-        sign: f64,
-        /// Robot position of the policy's zero, in the output's unit.
-        offset: f64,
-    },
-    /// A gripper: the opening that the action means, between two published values.
-    Opening {
-        /// Published value of a fully open gripper.
-        open: f64,
-        /// Published value of a fully closed gripper.
-        closed: f64,
-    },
-}
-
-/// Bounds of a published value, in the output's unit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
-    /// Smallest value.
-    pub min: f64,
-    /// Largest value, above `min`.
-    pub max: f64,
-    /// Largest change from one row to the next, positive.
-    pub max_step: f64,
 }
 
 /// Why a profile is refused.
@@ -259,7 +186,7 @@ mod tests {
     #[test]
     fn a_joint_keeps_its_numbers() {
         let profile = Profile::parse(&format!("{HEAD}{JOINT}"), "p.yaml").unwrap();
-        let dim = &profile.outputs()[0].dims[0];
+        let dim = &profile.outputs()[0].dims()[0];
         assert_eq!(dim.carries, Carries::Position { sign: -1.0, offset: 0.5 });
         assert_eq!(dim.limits, Limits { min: -2.0, max: 1.5, max_step: 0.05 });
         assert_eq!((dim.unit, dim.name.as_str(), dim.action.as_str()), (Unit::Rad, "j1", "a1"));
@@ -269,9 +196,40 @@ mod tests {
     fn a_gripper_moves_between_open_and_closed() {
         let finger = "  - {joint: f, action: g, unit: m, open: 0.01, closed: 0.04, max_step: 0.03}\n";
         let profile = Profile::parse(&format!("{HEAD}{finger}"), "p.yaml").unwrap();
-        let dim = &profile.outputs()[0].dims[0];
+        let dim = &profile.outputs()[0].dims()[0];
         assert_eq!(dim.carries, Carries::Opening { open: 0.01, closed: 0.04 });
         assert_eq!(dim.limits, Limits { min: 0.01, max: 0.04, max_step: 0.03 });
+    }
+
+    #[test]
+    fn a_gripper_of_its_own_says_its_message_its_ends_and_its_unit() {
+        let text = "format: 1
+robot: r
+inputs: []
+outputs:
+- {kind: gripper_position, message: float64_multi_array, action: g, unit: m, open: 0.04, closed: 0.01, max_step: 0.03}
+";
+        let profile = Profile::parse(text, "p.yaml").unwrap();
+        let Content::GripperPosition { message, joint, dim } = &profile.outputs()[0].content else {
+            panic!("no gripper")
+        };
+        assert_eq!((*message, joint, dim.name.as_str()), (GripperMessage::Float64MultiArray, &None, "g"));
+        assert_eq!(dim.limits, Limits { min: 0.01, max: 0.04, max_step: 0.03 });
+        for field in
+            ["message: float64_multi_array, ", "unit: m, ", "open: 0.04, ", "closed: 0.01, ", ", max_step: 0.03"]
+        {
+            let missing = refusal(&text.replace(field, ""));
+            let name = field.trim_start_matches(", ").split(':').next().unwrap();
+            assert!(missing.contains(&format!("missing field `{name}`")), "{missing}");
+        }
+        let twice =
+            "- {kind: joint_positions, joints: [{joint: f, action: a, unit: m, open: 0, closed: 1, max_step: 1}]}";
+        let wrong = text.replace("unit: m", "joint: f, unit: m_per_s").replace("closed: 0.01", "closed: 0.04");
+        assert_eq!(
+            refusal(&format!("{wrong}{twice}")),
+            "robot profile: gripper `g`: `unit` is m_per_s, wanted rad, deg, m or normalized; gripper `g`: `open` is 0.04 \
+             and `closed` is 0.04, wanted two different numbers; moved joint `f` is listed twice: p.yaml"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod gate;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub use gate::{Basis, Gate};
 pub struct SafeCommand {
     stamp: Stamp,
     times: Vec<Span>,
+    row_length: Span,
     outputs: Vec<SafeOutput>,
 }
 
@@ -28,6 +30,8 @@ pub struct SafeCommand {
 pub struct SafeOutput {
     names: Arc<[Arc<str>]>,
     values: Vec<f64>,
+    /// One per name: whether the value is 0 when nothing moves.
+    stops: Arc<[bool]>,
 }
 
 impl SafeCommand {
@@ -46,9 +50,19 @@ impl SafeCommand {
         &self.outputs
     }
 
-    /// When row `index` is due.
-    fn due(&self, index: usize) -> Option<Stamp> {
+    /// When row `index` is due; `None` behind the last.
+    pub fn due(&self, index: usize) -> Option<Stamp> {
         self.times.get(index).map(|time| self.stamp + *time)
+    }
+
+    /// When row `index` is over, whether or not another follows.
+    pub fn end(&self, index: usize) -> Option<Stamp> {
+        self.due(index).map(|due| due + self.row_length)
+    }
+
+    /// Whether an output goes on moving the robot after its last row until it is told to stop.
+    pub fn wants_stop(&self) -> bool {
+        self.outputs.iter().any(|output| output.stops.contains(&true))
     }
 
     /// Whether a row is still to come at `now`.
@@ -61,14 +75,13 @@ impl SafeCommand {
         (0..self.times.len()).rev().find(|index| self.due(*index).is_some_and(|due| due < stamp))
     }
 
-    /// Value of one dimension in one row.
-    fn value(&self, row: usize, at: Place) -> Option<f64> {
-        self.outputs.get(at.output)?.rows().nth(row)?.get(at.dim).copied()
+    fn row(&self, output: usize, row: usize) -> Option<&[f64]> {
+        self.outputs.get(output)?.rows().nth(row)
     }
 }
 
 impl SafeOutput {
-    /// Names of the values of a row: ROS joint names, for controller inputs the actions' names.
+    /// Names of the values of a row: ROS joint names, or the actions' names.
     pub fn names(&self) -> &Arc<[Arc<str>]> {
         &self.names
     }
@@ -77,13 +90,13 @@ impl SafeOutput {
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> + DoubleEndedIterator {
         self.values.chunks_exact(self.names.len())
     }
-}
 
-/// Indices of one published value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    output: usize,
-    dim: usize,
+    /// What stops the robot where row `index` was the last: velocities and changes are 0, a gripper keeps its grip.
+    /// `None` where the output's last row is a place to stay at.
+    pub fn stop_after(&self, index: usize) -> Option<Vec<f64>> {
+        let row = self.rows().nth(index).filter(|_| self.stops.contains(&true))?;
+        Some(row.iter().zip(self.stops.iter()).map(|(value, stops)| if *stops { 0.0 } else { *value }).collect())
+    }
 }
 
 /// The first thing that is wrong with a chunk.

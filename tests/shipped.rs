@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use vla_bundle::{ActionKind, Io, IoFile, StateSource};
 use vla_runtime::deploy::{ParamValue, RunParameters};
-use vla_runtime::profile::{EefSource, OutputKind, Profile};
+use vla_runtime::profile::{EefSource, Output, OutputKind, Profile};
 
 fn shipped(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -28,7 +28,7 @@ fn robot(name: &str) -> Profile {
 
 /// Actions of `io` that no output of `robot` carries, and the other way round.
 fn unmatched(io: &Io, robot: &Profile) -> Vec<String> {
-    let carried: Vec<&str> = robot.outputs().iter().flat_map(|o| &o.dims).map(|dim| dim.action.as_str()).collect();
+    let carried: Vec<&str> = robot.outputs().iter().flat_map(Output::actions).collect();
     let wanted: Vec<&str> = io.actions.iter().map(|dim| dim.name.as_str()).collect();
     let missing = wanted.iter().filter(|name| !carried.contains(name));
     missing.chain(carried.iter().filter(|name| !wanted.contains(name))).map(|name| (*name).to_owned()).collect()
@@ -83,8 +83,8 @@ fn every_robot_loads_and_carries_the_actions_of_its_policies() {
     assert_eq!((arm.robot(), panda.robot()), ("arm6", "panda_libero"));
     assert_eq!(unmatched(&io("arm6.yaml"), &arm), [""; 0]);
     assert_eq!(unmatched(&io("libero.yaml"), &panda), [""; 0]);
-    assert_eq!(arm.outputs()[0].kind, OutputKind::JointTrajectory);
-    assert_eq!(panda.outputs()[0].kind, OutputKind::ControllerInput);
+    assert_eq!(arm.outputs()[0].kind(), OutputKind::JointTrajectory);
+    assert_eq!(panda.outputs()[0].kind(), OutputKind::ControllerInput);
     let fed: Vec<&str> =
         arm.joint_states().unwrap().joints.iter().filter_map(|j| Some(&*j.feeds.as_ref()?.state)).collect();
     assert_eq!(fed, io("arm6.yaml").state.iter().map(|dim| dim.name.as_str()).collect::<Vec<_>>());

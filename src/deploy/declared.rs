@@ -84,7 +84,7 @@ fn empty(description: &str, kind: ParamKind, setting: Setting) -> Declared {
 type Row = (&'static str, ParamKind, Setting, &'static str);
 
 /// The table of [`super::RunParameters::parse`], in its order.
-const OWN: [Row; 16] = [
+const OWN: [Row; 17] = [
     ("bundle", ParamKind::String, Setting::AtStart, "folder of the policy's bundle"),
     ("profile", ParamKind::String, Setting::AtStart, "file of the robot profile"),
     ("task", ParamKind::String, Setting::Live, "the instruction; setting it is a new instruction, empty stops"),
@@ -100,6 +100,7 @@ const OWN: [Row; 16] = [
     ("instruction", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
     ("joint_trajectory", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
     ("command", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
+    ("gripper", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
     ("action_chunk", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
 ];
 

@@ -3,7 +3,7 @@
 use vla_bundle::{CameraStream, StateDim, Unit};
 
 use super::{ArrayInput, CameraInput, EefInput, EefSource, JointsInput, Measure, RunParameters, StateValue};
-use crate::profile::{self, FeedRule, JointStates, MeasuredJoint, OutputKind, Profile, Transport};
+use crate::profile::{self, FeedRule, JointStates, MeasuredJoint, Profile, Transport};
 use crate::time::Span;
 
 /// One input per camera of the bundle; cameras that the bundle does not look through stay unused.
@@ -50,8 +50,7 @@ pub(super) struct Joints<'a> {
 
 impl<'a> Joints<'a> {
     pub(super) fn wanted(state: &[StateDim], profile: &'a Profile) -> Self {
-        let moved = profile.outputs().iter().filter(|output| output.kind == OutputKind::JointTrajectory);
-        let moved: Vec<&str> = moved.flat_map(|output| &output.dims).map(|dim| dim.name.as_str()).collect();
+        let moved: Vec<&str> = profile.outputs().iter().flat_map(profile::Output::joints).collect();
         let feeds =
             |joint: &MeasuredJoint| joint.feeds.as_ref().is_some_and(|f| state.iter().any(|dim| dim.name == f.state));
         let wanted = |joint: &&MeasuredJoint| feeds(joint) || moved.contains(&joint.joint.as_str());

@@ -1,36 +1,40 @@
 //! Which output of the profile carries which action of the bundle, and what becomes of it on the way.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use vla_bundle::{ActionDim, ActionKind, Delta, Io, Unit};
 
 use super::inputs::Joints;
-use super::{Line, Output, OutputDim, Rest, Rule, RunParameters, factor};
-use crate::profile::{self, Carries, OutputKind, Profile};
+use super::{Content, Form, Line, Output, OutputDim, Rest, Rule, RunParameters, factor};
+use crate::profile::{self, Carries, GripperMessage, OutputKind, Profile};
 
 /// Outputs with their actions; their topics are still the profile's, empty where it names none.
 pub(super) fn outputs(io: &Io, profile: &Profile, joints: &Joints<'_>, problems: &mut Vec<String>) -> Vec<Output> {
     let mut carriers: Vec<Vec<String>> = vec![Vec::new(); io.actions.len()];
     let mut found = Vec::new();
     for output in profile.outputs() {
-        let mut dims = Vec::with_capacity(output.dims.len());
-        for dim in &output.dims {
-            let at = place(output.kind, &dim.name);
+        let mut dims = Vec::with_capacity(output.dims().len());
+        for dim in output.dims() {
+            let at = place(output.kind(), &dim.name);
             let Some(index) = io.actions.iter().position(|action| action.name == dim.action) else {
                 problems.push(format!("{at}: the bundle has no action `{}`", dim.action));
                 continue;
             };
             if let (Some(action), Some(carriers)) = (io.actions.get(index), carriers.get_mut(index)) {
                 carriers.push(at.clone());
-                match output_dim(index, action, output.kind, dim, joints) {
+                match output_dim(index, action, (&output.content, dim), joints) {
                     Ok(dim) => dims.push(dim),
                     Err(reason) => problems.push(format!("{at}: {reason}")),
                 }
             }
         }
-        let names: Arc<[Arc<str>]> = output.dims.iter().map(|dim| dim.name.as_str().into()).collect();
-        found.push(Output { kind: output.kind, topic: output.topic.clone().unwrap_or_default(), names, dims });
+        found.push(Output {
+            kind: output.kind(),
+            form: form(&output.content),
+            topic: output.topic.clone().unwrap_or_default(),
+            names: output.dims().iter().map(|dim| dim.name.as_str().into()).collect(),
+            content: Content::Values(dims),
+        });
     }
     for (action, carriers) in io.actions.iter().zip(carriers) {
         let (name, kind) = (&action.name, action.kind.word());
@@ -53,7 +57,8 @@ pub(super) fn on_topics(
     for output in &mut outputs {
         let (parameter, default) = match output.kind {
             OutputKind::JointTrajectory => (&parameters.topics.joint_trajectory, "~/joint_trajectory"),
-            OutputKind::ControllerInput => (&parameters.topics.command, "~/command"),
+            OutputKind::JointPositions | OutputKind::ControllerInput => (&parameters.topics.command, "~/command"),
+            OutputKind::GripperPosition => (&parameters.topics.gripper, "~/gripper"),
         };
         if let Some(topic) = parameter {
             output.topic.clone_from(topic);
@@ -69,22 +74,39 @@ pub(super) fn on_topics(
 
 fn place(kind: OutputKind, name: &str) -> String {
     let what = match kind {
-        OutputKind::JointTrajectory => "joint",
+        OutputKind::JointTrajectory | OutputKind::JointPositions => "joint",
         OutputKind::ControllerInput => "input",
+        OutputKind::GripperPosition => "gripper",
     };
     format!("output `{}` ({what} `{name}`)", kind.word())
+}
+
+fn form(content: &profile::Content) -> Form {
+    match content {
+        profile::Content::JointTrajectory(_) => Form::Trajectory,
+        profile::Content::JointPositions(_) | profile::Content::ControllerInput(_) => Form::Array,
+        profile::Content::GripperPosition { message, .. } => match message {
+            GripperMessage::Float64MultiArray => Form::Array,
+            GripperMessage::Float64 => Form::Number,
+        },
+    }
 }
 
 fn output_dim(
     index: usize,
     action: &ActionDim,
-    kind: OutputKind,
-    dim: &profile::OutputDim,
+    (content, dim): (&profile::Content, &profile::OutputDim),
     joints: &Joints<'_>,
 ) -> Result<OutputDim, String> {
-    let (rule, rest) = match kind {
-        OutputKind::JointTrajectory => (joint_rule(action, dim)?, measured(dim, joints)?),
-        OutputKind::ControllerInput => input_rule(action, dim)?,
+    let (rule, rest) = match content {
+        profile::Content::JointTrajectory(_) | profile::Content::JointPositions(_) => {
+            (joint_rule(action, dim)?, measured(dim, joints)?)
+        }
+        profile::Content::ControllerInput(_) => input_rule(action, dim)?,
+        profile::Content::GripperPosition { joint, .. } => {
+            let rest = if joint.is_some() { measured(dim, joints)? } else { Rest::Unknown };
+            (gripper_rule(action, dim)?, rest)
+        }
     };
     if let (ActionKind::Gripper(gripper), Carries::Opening { open, closed }) = (&action.kind, dim.carries) {
         let stroke = (open - closed).abs();
@@ -153,6 +175,15 @@ fn input_rule(action: &ActionDim, dim: &profile::OutputDim) -> Result<(Rule, Res
         }
         (ActionKind::Gripper(_), Carries::Position { .. }) => Err(a_gripper(action)),
         _ => Err(refused(action, "eef_delta_position, eef_delta_rotation, gripper")),
+    }
+}
+
+fn gripper_rule(action: &ActionDim, dim: &profile::OutputDim) -> Result<Rule, String> {
+    match (&action.kind, dim.carries) {
+        (ActionKind::Gripper(rule), Carries::Opening { open, closed }) => {
+            Ok(Rule::Gripper { rule: *rule, open, closed })
+        }
+        _ => Err(refused(action, "gripper")),
     }
 }
 

@@ -70,6 +70,7 @@ pub(super) struct Topics {
     pub instruction: Option<String>,
     pub joint_trajectory: Option<String>,
     pub command: Option<String>,
+    pub gripper: Option<String>,
     pub action_chunk: Option<String>,
 }
 
@@ -93,7 +94,7 @@ impl RunParameters {
     /// | `n_action_steps` | integer, at least 1 | required |
     /// | `max_skew_ms` | number, at least 0 | required |
     /// | `assumed_latency_ms` | number, at least 0; replay only | 0 |
-    /// | `images.<camera>`, `joint_states`, `instruction`, `joint_trajectory`, `command`, `action_chunk` | string, a topic | the profile's |
+    /// | `images.<camera>`, `joint_states`, `instruction`, `joint_trajectory`, `command`, `gripper`, `action_chunk` | string, a topic | the profile's |
     ///
     /// # Errors
     /// [`ParameterError`] lists every problem at once.
@@ -119,6 +120,7 @@ impl RunParameters {
                 instruction: reader.string("instruction"),
                 joint_trajectory: reader.string("joint_trajectory"),
                 command: reader.string("command"),
+                gripper: reader.string("gripper"),
                 action_chunk: reader.string("action_chunk"),
             },
         };

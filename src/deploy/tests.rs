@@ -49,7 +49,7 @@ fn state_and_command_of_a_turned_joint_are_inverse_to_each_other() {
     let state = deployment.state().unwrap();
     // -(1.25 rad - 0.25 rad) in degrees.
     assert!((state[0].line.at(1.25) + 57.295_779_513_082_32).abs() < 1e-12);
-    let Rule::Absolute(line) = deployment.outputs()[0].dims[0].rule else { panic!("not absolute") };
+    let Rule::Absolute(line) = deployment.outputs()[0].dims()[0].rule else { panic!("not absolute") };
     assert!((line.at(-57.295_779_513_082_32) - 1.25).abs() < 1e-12);
 }
 
@@ -70,8 +70,8 @@ fn a_controller_input_is_passed_on_as_it_is() {
     assert_eq!((deployment.joints(), deployment.state()), (None, None));
     let output = &deployment.outputs()[0];
     assert_eq!((output.topic.as_str(), &*output.names[0]), ("~/command", "eef_x"));
-    assert_eq!(output.dims[0].rule, Rule::Absolute(Line { gain: 1.0, bias: 0.0 }));
-    assert_eq!((output.dims[0].rest, output.dims[1].rest), (Rest::Zero, Rest::Unknown));
+    assert_eq!(output.dims()[0].rule, Rule::Absolute(Line { gain: 1.0, bias: 0.0 }));
+    assert_eq!((output.dims()[0].rest, output.dims()[1].rest), (Rest::Zero, Rest::Unknown));
     assert_eq!(deployment.motion(), Motion::DryRun);
 }
 
@@ -206,7 +206,7 @@ fn a_change_takes_scale_unit_and_sign_but_no_offset() {
     );
     let deployment = Deployment::check(&bundle(&io, &["front"]), &profile(ARM_PROFILE), parameters(&[])).unwrap();
     let want = Rule::Delta { gain: -0.2, reference: vla_bundle::Reference::ChunkStart };
-    assert_eq!(deployment.outputs()[0].dims[0].rule, want);
+    assert_eq!(deployment.outputs()[0].dims()[0].rule, want);
 }
 
 #[test]
@@ -278,4 +278,45 @@ fn a_pose_that_does_not_fit_its_states_is_refused_with_both_sides() {
         refusal(&metres, &pose_robot("[x, j, z]", "[roll, pitch, yaw]")),
         ["state `roll`: the policy wants m, `euler_xyz` is in rad"]
     );
+}
+
+/// The arm behind forward controllers: one for the joints, one for the gripper.
+fn forward_arm() -> String {
+    let finger = "  - {joint: finger, action: gripper, unit: m, open: 0.05, closed: 0.01, max_step: 0.04}\n";
+    let gripper = "- {kind: gripper_position, message: float64, joint: finger, action: gripper, unit: m, open: 0.05, \
+                   closed: 0.01, max_step: 0.04}\n";
+    ARM_PROFILE.replace("kind: joint_trajectory", "kind: joint_positions").replace(finger, gripper)
+}
+
+#[test]
+fn joints_and_a_gripper_may_go_to_forward_controllers_of_their_own() {
+    let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(&forward_arm()), parameters(&[])).unwrap();
+    let [joints, gripper] = deployment.outputs() else { panic!("not two outputs") };
+    assert_eq!((joints.form, joints.topic.as_str(), joints.names.len()), (Form::Array, "~/command", 2));
+    assert_eq!((gripper.form, gripper.topic.as_str(), &*gripper.names[0]), (Form::Number, "~/gripper", "finger"));
+    assert_eq!((joints.dims()[1].rest, gripper.dims()[0].rest), (Rest::Measured(1), Rest::Measured(2)));
+    let unseen = forward_arm().replace("float64, joint: finger,", "float64_multi_array,");
+    let topics = ["command", "gripper"].map(|name| (name, ParamValue::String(format!("/{name}"))));
+    let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(&unseen), parameters(&topics)).unwrap();
+    let [joints, gripper] = deployment.outputs() else { panic!("not two outputs") };
+    assert_eq!((joints.topic.as_str(), gripper.topic.as_str(), gripper.form), ("/command", "/gripper", Form::Array));
+    assert_eq!((&*gripper.names[0], gripper.dims()[0].rest), ("gripper", Rest::Unknown));
+}
+
+#[test]
+fn a_gripper_output_carries_a_gripper_whose_joint_is_measured_where_it_names_one() {
+    let at = "output `gripper_position` (gripper `finger`)";
+    let other = forward_arm()
+        .replace("action: elbow", "action: gripper")
+        .replace("joint: finger, action: gripper, unit: m, open", "joint: finger, action: elbow, unit: m, open");
+    let [joint, gripper] = &refusal(ARM_IO, &other)[..] else { panic!("not two problems") };
+    assert_eq!(
+        joint,
+        "output `joint_positions` (joint `j2`): action `gripper` is `gripper`, it wants `open` and `closed`"
+    );
+    assert_eq!(gripper, &format!("{at}: action `elbow` is `joint_position`, it carries gripper"));
+    let io = ARM_IO.replace("- {name: gripper, unit: normalized, source: gripper}\n", "");
+    let unmeasured =
+        forward_arm().replace("  - {joint: finger, state: gripper, unit: m, at_zero: 0.01, at_one: 0.05}\n", "");
+    assert_eq!(refusal(&io, &unmeasured), [format!("{at}: no input of the profile measures this joint")]);
 }

@@ -1,7 +1,7 @@
 //! Commands as the messages that controllers take, the same from the live node and from replay.
 
 use crate::msg::{
-    Float64MultiArray, Header, JointTrajectory, JointTrajectoryPoint, MultiArrayDimension, MultiArrayLayout,
+    Float64, Float64MultiArray, Header, JointTrajectory, JointTrajectoryPoint, MultiArrayDimension, MultiArrayLayout,
 };
 use crate::safety::{SafeCommand, SafeOutput};
 use crate::time::Span;
@@ -20,9 +20,14 @@ pub fn trajectory(command: &SafeCommand, output: &SafeOutput) -> JointTrajectory
     }
 }
 
-/// One row of a command that leaves when it is due.
+/// One row of a command for a controller that takes many values.
 pub fn array(values: &[f64]) -> Float64MultiArray {
     let size = values.len() as u32;
     let dim = vec![MultiArrayDimension { label: "value".to_owned(), size, stride: size }];
     Float64MultiArray { layout: MultiArrayLayout { dim, data_offset: 0 }, data: values.to_vec() }
+}
+
+/// One row of a command for a controller that takes one value; `None` where there is none.
+pub fn number(values: &[f64]) -> Option<Float64> {
+    values.first().map(|value| Float64 { data: *value })
 }

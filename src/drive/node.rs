@@ -13,7 +13,7 @@ use std::io;
 
 use crossbeam::channel::Receiver;
 
-use crate::deploy::{Deployment, EefSource, Motion, TF_STATIC_TOPIC, TF_TOPIC, declare};
+use crate::deploy::{Deployment, EefSource, Form, Motion, TF_STATIC_TOPIC, TF_TOPIC, declare};
 use crate::drive::answer::Answer;
 use crate::drive::chunk_messages::{ChunkMessages, Source};
 use crate::drive::clock::Clock;
@@ -160,9 +160,10 @@ fn publishers<T: Transport>(
     let mut outputs = Vec::with_capacity(deployment.outputs().len());
     for output in deployment.outputs() {
         let topic = names.resolve(&output.topic)?;
-        outputs.push(match output.kind {
-            profile::OutputKind::JointTrajectory => OutputPublisher::Trajectory(transport.publisher(&topic)?),
-            profile::OutputKind::ControllerInput => OutputPublisher::Rows(transport.publisher(&topic)?),
+        outputs.push(match output.form {
+            Form::Trajectory => OutputPublisher::Trajectory(transport.publisher(&topic)?),
+            Form::Array => OutputPublisher::Array(transport.publisher(&topic)?),
+            Form::Number => OutputPublisher::Number(transport.publisher(&topic)?),
         });
         tracing::info!(topic, kind = output.kind.word(), values = output.names.len(), "publishes");
     }

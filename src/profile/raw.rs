@@ -2,6 +2,7 @@
 //!
 //! The YAML reader refuses numbers that are not finite, so nothing here looks for them.
 
+mod output;
 mod state;
 
 use std::collections::BTreeSet;
@@ -11,9 +12,8 @@ use serde::Deserialize;
 use vla_bundle::Unit;
 
 use super::camera::RawCamera;
-use super::{
-    Carries, FORMAT, Feed, FeedRule, JointStates, Limits, MeasuredJoint, Output, OutputDim, OutputKind, Profile,
-};
+use super::{FORMAT, Feed, FeedRule, JointStates, Limits, MeasuredJoint, Output, Profile};
+use output::RawOutput;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,41 +46,6 @@ struct RawMeasured {
     offset: Option<f64>,
     at_zero: Option<f64>,
     at_one: Option<f64>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-enum RawOutput {
-    JointTrajectory { topic: Option<String>, joints: Vec<RawJoint> },
-    ControllerInput { topic: Option<String>, dims: Vec<RawDim> },
-}
-
-/// Either a position (`sign`, `offset`, `min`, `max`) or a gripper (`open`, `closed`).
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawJoint {
-    joint: String,
-    action: String,
-    unit: Unit,
-    max_step: f64,
-    sign: Option<f64>,
-    offset: Option<f64>,
-    min: Option<f64>,
-    max: Option<f64>,
-    open: Option<f64>,
-    closed: Option<f64>,
-}
-
-/// Either a value (`min`, `max`) or a gripper (`open`, `closed`).
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDim {
-    action: String,
-    max_step: f64,
-    min: Option<f64>,
-    max: Option<f64>,
-    open: Option<f64>,
-    closed: Option<f64>,
 }
 
 /// What is wrong, all of it.
@@ -154,17 +119,16 @@ pub(super) fn check(raw: RawProfile, folder: &Path) -> Result<Profile, Vec<Strin
     for input in raw.inputs {
         take_input(input, folder, &mut profile, &mut problems);
     }
-    profile.outputs = raw.outputs.into_iter().map(|output| take_output(output, &mut problems)).collect();
-    for output in profile.outputs.iter().filter(|output| output.dims.is_empty()) {
-        problems.add(&format!("output `{}`", output.kind.word()), "it is empty");
+    profile.outputs = raw.outputs.into_iter().map(|output| output.check(&mut problems)).collect();
+    for output in profile.outputs.iter().filter(|output| output.actions().next().is_none()) {
+        problems.add(&format!("output `{}`", output.kind().word()), "it is empty");
     }
     problems.unique("camera", profile.cameras.iter().map(|c| c.camera.as_str()));
     let measured = profile.joint_states.iter().flat_map(|j| &j.joints);
     problems.unique("measured joint", measured.clone().map(|j| j.joint.as_str()));
     let by_joints = measured.filter_map(|j| j.feeds.as_ref()).map(|feed| feed.state.as_str());
     problems.unique("state", by_joints.chain(state::fed(&profile)));
-    let moved = profile.outputs.iter().filter(|o| o.kind == OutputKind::JointTrajectory).flat_map(|o| &o.dims);
-    problems.unique("moved joint", moved.map(|dim| dim.name.as_str()));
+    problems.unique("moved joint", profile.outputs.iter().flat_map(Output::joints));
     if problems.0.is_empty() { Ok(profile) } else { Err(problems.0) }
 }
 
@@ -208,63 +172,4 @@ fn take_measured(raw: RawMeasured, problems: &mut Problems) -> MeasuredJoint {
         }
     };
     MeasuredJoint { joint: raw.joint, unit: raw.unit, feeds }
-}
-
-fn take_output(raw: RawOutput, problems: &mut Problems) -> Output {
-    match raw {
-        RawOutput::JointTrajectory { topic, joints } => {
-            let dims = joints.into_iter().map(|joint| take_joint(joint, problems)).collect();
-            Output { kind: OutputKind::JointTrajectory, topic, dims }
-        }
-        RawOutput::ControllerInput { topic, dims } => {
-            let dims = dims.into_iter().map(|dim| take_dim(dim, problems)).collect();
-            Output { kind: OutputKind::ControllerInput, topic, dims }
-        }
-    }
-}
-
-fn take_joint(raw: RawJoint, problems: &mut Problems) -> OutputDim {
-    let at = format!("moved joint `{}`", raw.joint);
-    problems.joint_unit(&at, raw.unit);
-    let (carries, limits) = match (raw.sign, raw.offset, raw.min, raw.max, raw.open, raw.closed) {
-        (Some(sign), Some(offset), Some(min), Some(max), None, None) => {
-            problems.sign(&at, sign);
-            (Carries::Position { sign, offset }, problems.limits(&at, [min, max], raw.max_step))
-        }
-        (None, None, None, None, Some(open), Some(closed)) => gripper(&at, [open, closed], raw.max_step, problems),
-        _ => {
-            problems.add(&at, "wanted `sign`, `offset`, `min` and `max`, or `open` and `closed`");
-            unlimited(raw.max_step)
-        }
-    };
-    OutputDim { name: raw.joint, action: raw.action, unit: raw.unit, carries, limits }
-}
-
-fn take_dim(raw: RawDim, problems: &mut Problems) -> OutputDim {
-    let at = format!("controller input `{}`", raw.action);
-    let (carries, limits) = match (raw.min, raw.max, raw.open, raw.closed) {
-        (Some(min), Some(max), None, None) => {
-            (Carries::Position { sign: 1.0, offset: 0.0 }, problems.limits(&at, [min, max], raw.max_step))
-        }
-        (None, None, Some(open), Some(closed)) => gripper(&at, [open, closed], raw.max_step, problems),
-        _ => {
-            problems.add(&at, "wanted `min` and `max`, or `open` and `closed`");
-            unlimited(raw.max_step)
-        }
-    };
-    if limits.min < -1.0 || limits.max > 1.0 {
-        problems.add(&at, &format!("range is [{}, {}], a controller input is in [-1, 1]", limits.min, limits.max));
-    }
-    OutputDim { name: raw.action.clone(), action: raw.action, unit: Unit::ControllerInput, carries, limits }
-}
-
-fn gripper(at: &str, [open, closed]: [f64; 2], max_step: f64, problems: &mut Problems) -> (Carries, Limits) {
-    problems.apart(at, ["open", "closed"], [open, closed]);
-    problems.positive(at, "max_step", max_step);
-    (Carries::Opening { open, closed }, Limits { min: open.min(closed), max: open.max(closed), max_step })
-}
-
-/// Stands in for a dimension that is refused anyway, so that only its first problem is reported.
-fn unlimited(max_step: f64) -> (Carries, Limits) {
-    (Carries::Position { sign: 1.0, offset: 0.0 }, Limits { min: -1.0, max: 1.0, max_step })
 }

@@ -76,8 +76,8 @@ fn an_arm_whose_joints_nobody_knows_is_not_moved() {
     assert_eq!(refused(&gate(ARM_IO, ARM_PROFILE)), "joint_trajectory `j2` is not measured");
 }
 
-#[test]
-fn a_controller_input_starts_at_rest_and_its_gripper_anywhere() {
+/// A controller input behind a gripper.
+fn input_gate() -> Gate {
     let io = "
 rate_hz: 20
 actions:
@@ -95,16 +95,33 @@ outputs:
   - {action: gripper, open: -1.0, closed: 1.0, max_step: 2.0}
   - {action: eef_x, min: -0.9, max: 1.0, max_step: 0.5}
 ";
-    let gate = gate(io, robot);
-    let pass = |rows: [[f64; 2]; 4]| {
-        let basis = Basis { now: at(0.0), at_observation: joints(&[]), measured: joints(&[]) };
-        gate.pass(&Chunk::new(rows.concat(), 2).unwrap(), schedule(0.0), 0..3, basis)
-    };
-    let command = pass([[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]]).unwrap();
+    gate(io, robot)
+}
+
+fn pass_inputs(gate: &Gate, ms: f64, rows: [[f64; 2]; 4]) -> Result<SafeCommand, String> {
+    let basis = Basis { now: at(ms), at_observation: joints(&[]), measured: joints(&[]) };
+    gate.pass(&Chunk::new(rows.concat(), 2).unwrap(), schedule(ms), 0..3, basis).map_err(|e| e.to_string())
+}
+
+#[test]
+fn a_controller_input_starts_at_rest_and_its_gripper_anywhere() {
+    let gate = input_gate();
+    let command = pass_inputs(&gate, 0.0, [[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]]).unwrap();
     let rows: Vec<&[f64]> = command.outputs()[0].rows().collect();
     assert_eq!(rows, [[-1.0, 0.25], [1.0, -0.2], [-1.0, 0.1]]);
-    let fast = pass([[0.75, 0.9]; 4]).unwrap_err().to_string();
+    assert_eq!(command.outputs()[0].stop_after(1).unwrap(), [1.0, 0.0]);
+    let fast = pass_inputs(&gate, 0.0, [[0.75, 0.9]; 4]).unwrap_err();
     assert_eq!(fast, "controller_input `eef_x` row 0 steps from 0 to 0.75 controller_input, wanted at most 0.5");
+}
+
+#[test]
+fn a_controller_input_steps_from_the_row_in_effect_until_that_is_over() {
+    let mut gate = input_gate();
+    gate.sent(Arc::new(pass_inputs(&gate, 0.0, [[0.25, 0.9], [0.3, 0.9], [0.4, 0.9], [0.0, 0.9]]).unwrap()));
+    // The last row was due at 100 ms and is over at 150.
+    assert!(pass_inputs(&gate, 150.0, [[0.85, 0.9]; 4]).is_ok());
+    let slow = pass_inputs(&gate, 151.0, [[0.85, 0.9]; 4]).unwrap_err();
+    assert_eq!(slow, "controller_input `eef_x` row 0 steps from 0 to 0.85 controller_input, wanted at most 0.5");
 }
 
 #[test]

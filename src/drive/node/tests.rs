@@ -218,10 +218,11 @@ impl Started {
     }
 
     /// Rows that leave until the second report from now on.
-    fn rows_in_a_second(&self) -> usize {
-        let topics = || std::iter::from_fn(|| self.sent.recv_timeout(PATIENCE).ok()).map(|(topic, ..)| topic);
-        let until_report = || topics().take_while(|topic| topic != "/diagnostics");
-        (0..2).map(|_| until_report().filter(|topic| topic == "/arm/vla_node/command").count()).sum()
+    fn rows_in_a_second(&self) -> Vec<Value> {
+        let sent = || std::iter::from_fn(|| self.sent.recv_timeout(PATIENCE).ok());
+        let until_report = || sent().take_while(|(topic, ..)| topic != "/diagnostics");
+        let rows = |_| until_report().filter(|(topic, ..)| topic == "/arm/vla_node/command");
+        (0..2).flat_map(rows).map(|(_, _, message)| message["data"].clone()).collect()
     }
 
     fn set(&self, name: &str, value: ParamValue) {
@@ -274,12 +275,12 @@ fn rows_of_a_controller_input_leave_when_they_are_due() {
 }
 
 #[test]
-fn no_row_leaves_after_a_parameter_has_switched_motion_off() {
+fn after_a_parameter_has_switched_motion_off_the_robot_is_stopped_and_no_row_leaves() {
     let node = Started::new("go", [[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]]);
     node.show(Span::from_millis(30.0));
     node.next("/arm/vla_node/command");
     node.set("dry_run", ParamValue::Bool(true));
-    assert_eq!(node.rows_in_a_second(), 0);
+    assert_eq!(node.rows_in_a_second(), [stop_after_the_first_row()]);
     node.end().unwrap();
 }
 
@@ -289,6 +290,11 @@ fn told(node: &Started, part: &str) -> String {
     let name = format!("/arm/vla_node: {part}");
     let part = report["status"].as_array().unwrap().iter().find(|status| status["name"] == name).unwrap().clone();
     part["message"].as_str().unwrap().to_owned()
+}
+
+/// The gripper keeps its grip, the controller is told not to move.
+fn stop_after_the_first_row() -> Value {
+    json!([-1.0, 0.0])
 }
 
 const ROWS: [[f64; 2]; 4] = [[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]];
@@ -302,7 +308,7 @@ fn in_a_simulation_nothing_happens_before_its_clock_and_everything_on_its_clock(
     let (_, chunk) = node.next("/arm/vla_node/action_chunk");
     assert_eq!((&chunk["verdict"], &chunk["task"]), (&json!("sent"), &json!("go")));
     assert_eq!(chunk["header"]["stamp"], json!({"sec": stamp.to_ros().0, "nanosec": stamp.to_ros().1}));
-    assert_eq!(node.rows_in_a_second(), 0, "the time of the first row has not come");
+    assert_eq!(node.rows_in_a_second(), [json!(null); 0], "the time of the first row has not come");
     node.tick(100.02);
     assert_eq!(node.next("/arm/vla_node/command").1["data"], json!([-1.0, 0.25]));
     node.tick(100.22);
@@ -317,10 +323,10 @@ fn a_clock_that_goes_back_takes_the_rest_of_the_command_with_it() {
     node.show_at(Stamp::default() + Span::from_secs(100.0));
     node.next("/arm/vla_node/command");
     node.tick(40.0);
-    assert_eq!(node.rows_in_a_second(), 0);
+    assert_eq!(node.rows_in_a_second(), [stop_after_the_first_row()]);
     assert!(told(&node, "inference").contains("ahead of the clock"));
     node.tick(100.25);
-    assert_eq!(node.rows_in_a_second(), 0, "the second row was due in another time");
+    assert_eq!(node.rows_in_a_second(), [json!(null); 0], "the second row was due in another time");
     node.end().unwrap();
 }
 
@@ -331,7 +337,7 @@ fn a_clock_that_jumps_ahead_leaves_the_rest_of_the_command_behind() {
     node.show_at(Stamp::default() + Span::from_secs(100.0));
     node.next("/arm/vla_node/command");
     node.tick(160.0);
-    assert_eq!(node.rows_in_a_second(), 0);
+    assert_eq!(node.rows_in_a_second(), [stop_after_the_first_row()]);
     assert!(told(&node, "inference").contains("old, at most"));
     node.end().unwrap();
 }
@@ -349,14 +355,17 @@ fn a_task_parameter_is_an_instruction() {
 }
 
 #[test]
-fn no_row_leaves_after_the_stop() {
+fn no_row_leaves_after_the_stop_but_the_one_that_stops_the_robot() {
     let node = Started::new("go", [[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]]);
     node.show(Span::from_millis(30.0));
     let (first, _) = node.next("/arm/vla_node/command");
     node.stop.send(()).unwrap();
     let result = node.thread.join().unwrap();
     assert!(clock::now().since(first) < Span::from_millis(190.0), "the next row is due 200 ms after the first");
-    assert!(result.is_ok() && node.sent.iter().all(|(topic, ..)| topic != "/arm/vla_node/command"));
+    let rows = node.sent.iter().filter(|(topic, ..)| topic == "/arm/vla_node/command");
+    let rows: Vec<Value> = rows.map(|(_, _, message)| message["data"].clone()).collect();
+    assert!(result.is_ok());
+    assert_eq!(rows, [stop_after_the_first_row()]);
 }
 
 #[test]

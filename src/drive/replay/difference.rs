@@ -44,7 +44,7 @@ pub(super) fn from_chunks(deployment: &Deployment, steps: &[Step], recorded: &Re
 /// Changes are left out: what they add up to depends on where the robot was, and it followed the recorded commands.
 pub(super) fn from_commands(deployment: &Deployment, steps: &[Step], recorded: &Recorded) -> Vec<Deviation> {
     let outputs = deployment.outputs().iter().filter(|output| output.kind == OutputKind::JointTrajectory);
-    let dims = outputs.flat_map(|output| output.names.iter().zip(&output.dims));
+    let dims = outputs.flat_map(|output| output.names.iter().zip(output.dims()));
     dims.filter_map(|(joint, dim)| {
         let mut pairs = Vec::new();
         for step in steps {

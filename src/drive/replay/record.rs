@@ -1,15 +1,16 @@
 //! A run as a bag.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{ReplayError, Run, Step};
 use crate::bag::{BagError, BagWriter};
-use crate::deploy::Deployment;
+use crate::deploy::{Deployment, Form};
 use crate::drive::chunk_messages::{ChunkMessages, Source};
-use crate::drive::commands::{array, trajectory};
+use crate::drive::commands::{array, number, trajectory};
+use crate::drive::playback::Playback;
 use crate::drive::ros_args::{NameError, RosArgs};
 use crate::msg::{ActionChunk, DiagnosticArray, DiagnosticStatus, Header, KeyValue, Level};
-use crate::profile::OutputKind;
 use crate::safety::SafeCommand;
 use crate::time::Stamp;
 
@@ -28,40 +29,58 @@ pub fn record(path: &Path, deployment: &Deployment, names: &RosArgs, run: &Run) 
     let mut bag = BagWriter::create(path)?;
     let chunk_topic = names.resolve(deployment.action_chunk_topic())?;
     let timing_topic = names.resolve(TIMING_TOPIC)?;
-    let outputs = deployment.outputs().iter().map(|output| Ok((output.kind, names.resolve(&output.topic)?)));
-    let outputs = outputs.collect::<Result<Vec<_>, NameError>>()?;
-    for (index, (step, chunk)) in run.steps.iter().zip(action_chunks(deployment, run)).enumerate() {
+    let outputs = deployment.outputs().iter().map(|output| Ok((output.form, names.resolve(&output.topic)?)));
+    let mut commands = Commands { outputs: outputs.collect::<Result<_, NameError>>()?, playback: Playback::default() };
+    for (step, chunk) in run.steps.iter().zip(action_chunks(deployment, run)) {
         bag.write(&chunk_topic, step.at, &chunk)?;
         bag.write(&timing_topic, step.at, &timing(names.node_name(), step))?;
         if let Some(command) = step.decision.verdict.command() {
-            let later = &run.steps[index + 1..];
-            let replaced = later.iter().find(|later| later.decision.verdict.command().is_some()).map(|later| later.at);
-            write_command(&mut bag, &outputs, command, (step.at, replaced))?;
+            commands.write_until(step.at, &mut bag)?;
+            commands.start(step.at, command, &mut bag)?;
         }
     }
+    commands.write_until(Stamp::from_nanos(i64::MAX), &mut bag)?;
     Ok(bag.finish()?)
 }
 
-/// Trajectories at once, rows each when it is due, from when the command was sent until the next one replaces it.
-fn write_command(
-    bag: &mut BagWriter,
-    outputs: &[(OutputKind, String)],
-    command: &SafeCommand,
-    (sent, replaced): (Stamp, Option<Stamp>),
-) -> Result<(), BagError> {
-    for ((kind, topic), output) in outputs.iter().zip(command.outputs()) {
-        match kind {
-            OutputKind::JointTrajectory => bag.write(topic, sent, &trajectory(command, output))?,
-            OutputKind::ControllerInput => {
-                let due = command.times().iter().map(|time| command.stamp() + *time);
-                let is_left = |due: &Stamp| replaced.is_none_or(|replaced| *due < replaced);
-                for (due, row) in due.take_while(is_left).zip(output.rows()) {
-                    bag.write(topic, due, &array(row))?;
+/// The outputs' messages and topics, and what is still to leave on them.
+struct Commands {
+    outputs: Vec<(Form, String)>,
+    playback: Playback,
+}
+
+impl Commands {
+    /// Trajectories leave at once, rows when they are due.
+    fn start(&mut self, at: Stamp, command: &Arc<SafeCommand>, bag: &mut BagWriter) -> Result<(), BagError> {
+        for ((form, topic), output) in self.outputs.iter().zip(command.outputs()) {
+            if *form == Form::Trajectory {
+                bag.write(topic, at, &trajectory(command, output))?;
+            }
+        }
+        self.playback.start(Arc::clone(command));
+        Ok(())
+    }
+
+    /// Everything that is due before `end`.
+    fn write_until(&mut self, end: Stamp, bag: &mut BagWriter) -> Result<(), BagError> {
+        while let Some(due) = self.playback.due().filter(|due| *due < end) {
+            let Some(departure) = self.playback.take(due) else { continue };
+            for ((form, topic), row) in self.outputs.iter().zip(departure.rows()) {
+                if let Some(row) = row {
+                    write_row(*form, topic, (departure.at, &row), bag)?;
                 }
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+fn write_row(form: Form, topic: &str, (at, row): (Stamp, &[f64]), bag: &mut BagWriter) -> Result<(), BagError> {
+    match form {
+        Form::Trajectory => Ok(()),
+        Form::Array => bag.write(topic, at, &array(row)),
+        Form::Number => number(row).map_or(Ok(()), |number| bag.write(topic, at, &number)),
+    }
 }
 
 fn timing(node: &str, step: &Step) -> DiagnosticArray {

@@ -104,9 +104,9 @@ outputs:
         .iter()
         .map(|row| (row.log_time.since(at(0.0)).millis(), row.decode::<Float64MultiArray>().unwrap().data))
         .collect();
-    let [second, third] = [[1.0, -0.2], [-1.0, 0.1]].map(|row| row.to_vec());
+    let [second, third, stop] = [[1.0, -0.2], [-1.0, 0.1], [-1.0, 0.0]].map(|row| row.to_vec());
     // Decided at 10, 210 and 410 ms from what was seen 10 ms before, so that row 0 is past and row 2 of the first two is
-    // replaced before it is due.
-    let want = [(200.0, second.clone()), (400.0, second.clone()), (600.0, second), (800.0, third)];
+    // replaced before it is due. Behind the last one nothing moves and the gripper keeps its grip.
+    let want = [(200.0, second.clone()), (400.0, second.clone()), (600.0, second), (800.0, third), (1000.0, stop)];
     assert_eq!(rows, want);
 }

@@ -1,0 +1,137 @@
+//! Outputs as people write them.
+
+use serde::Deserialize;
+use vla_bundle::Unit;
+
+use super::Problems;
+use crate::profile::{Carries, Content, GripperMessage, Limits, Output, OutputDim};
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum RawOutput {
+    JointTrajectory { topic: Option<String>, joints: Vec<RawJoint> },
+    JointPositions { topic: Option<String>, joints: Vec<RawJoint> },
+    ControllerInput { topic: Option<String>, dims: Vec<RawDim> },
+    GripperPosition(RawGripper),
+}
+
+/// Either a position (`sign`, `offset`, `min`, `max`) or a gripper (`open`, `closed`).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawJoint {
+    joint: String,
+    action: String,
+    unit: Unit,
+    max_step: f64,
+    sign: Option<f64>,
+    offset: Option<f64>,
+    min: Option<f64>,
+    max: Option<f64>,
+    open: Option<f64>,
+    closed: Option<f64>,
+}
+
+/// Either a value (`min`, `max`) or a gripper (`open`, `closed`).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDim {
+    action: String,
+    max_step: f64,
+    min: Option<f64>,
+    max: Option<f64>,
+    open: Option<f64>,
+    closed: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGripper {
+    topic: Option<String>,
+    message: GripperMessage,
+    joint: Option<String>,
+    action: String,
+    unit: Unit,
+    open: f64,
+    closed: f64,
+    max_step: f64,
+}
+
+impl RawOutput {
+    pub(super) fn check(self, problems: &mut Problems) -> Output {
+        match self {
+            RawOutput::JointTrajectory { topic, joints } => {
+                Output { topic, content: Content::JointTrajectory(take_joints(joints, problems)) }
+            }
+            RawOutput::JointPositions { topic, joints } => {
+                Output { topic, content: Content::JointPositions(take_joints(joints, problems)) }
+            }
+            RawOutput::ControllerInput { topic, dims } => {
+                let dims = dims.into_iter().map(|dim| take_dim(dim, problems)).collect();
+                Output { topic, content: Content::ControllerInput(dims) }
+            }
+            RawOutput::GripperPosition(gripper) => take_gripper(gripper, problems),
+        }
+    }
+}
+
+fn take_joints(joints: Vec<RawJoint>, problems: &mut Problems) -> Vec<OutputDim> {
+    joints.into_iter().map(|joint| take_joint(joint, problems)).collect()
+}
+
+fn take_joint(raw: RawJoint, problems: &mut Problems) -> OutputDim {
+    let at = format!("moved joint `{}`", raw.joint);
+    problems.joint_unit(&at, raw.unit);
+    let (carries, limits) = match (raw.sign, raw.offset, raw.min, raw.max, raw.open, raw.closed) {
+        (Some(sign), Some(offset), Some(min), Some(max), None, None) => {
+            problems.sign(&at, sign);
+            (Carries::Position { sign, offset }, problems.limits(&at, [min, max], raw.max_step))
+        }
+        (None, None, None, None, Some(open), Some(closed)) => opening(&at, [open, closed], raw.max_step, problems),
+        _ => {
+            problems.add(&at, "wanted `sign`, `offset`, `min` and `max`, or `open` and `closed`");
+            unlimited(raw.max_step)
+        }
+    };
+    OutputDim { name: raw.joint, action: raw.action, unit: raw.unit, carries, limits }
+}
+
+fn take_dim(raw: RawDim, problems: &mut Problems) -> OutputDim {
+    let at = format!("controller input `{}`", raw.action);
+    let (carries, limits) = match (raw.min, raw.max, raw.open, raw.closed) {
+        (Some(min), Some(max), None, None) => {
+            (Carries::Position { sign: 1.0, offset: 0.0 }, problems.limits(&at, [min, max], raw.max_step))
+        }
+        (None, None, Some(open), Some(closed)) => opening(&at, [open, closed], raw.max_step, problems),
+        _ => {
+            problems.add(&at, "wanted `min` and `max`, or `open` and `closed`");
+            unlimited(raw.max_step)
+        }
+    };
+    if limits.min < -1.0 || limits.max > 1.0 {
+        problems.add(&at, &format!("range is [{}, {}], a controller input is in [-1, 1]", limits.min, limits.max));
+    }
+    OutputDim { name: raw.action.clone(), action: raw.action, unit: Unit::ControllerInput, carries, limits }
+}
+
+fn take_gripper(raw: RawGripper, problems: &mut Problems) -> Output {
+    let RawGripper { topic, message, joint, action, unit, open, closed, max_step } = raw;
+    let at = format!("gripper `{action}`");
+    if !matches!(unit, Unit::Rad | Unit::Deg | Unit::M | Unit::Normalized) {
+        problems.add(&at, &format!("`unit` is {}, wanted rad, deg, m or normalized", unit.word()));
+    }
+    let (carries, limits) = opening(&at, [open, closed], max_step, problems);
+    let name = joint.clone().unwrap_or_else(|| action.clone());
+    let dim = OutputDim { name, action, unit, carries, limits };
+    Output { topic, content: Content::GripperPosition { message, joint, dim } }
+}
+
+fn opening(at: &str, [open, closed]: [f64; 2], max_step: f64, problems: &mut Problems) -> (Carries, Limits) {
+    problems.apart(at, ["open", "closed"], [open, closed]);
+    problems.positive(at, "max_step", max_step);
+    (Carries::Opening { open, closed }, Limits { min: open.min(closed), max: open.max(closed), max_step })
+}
+
+/// Stands in for a dimension that is refused anyway, so that only its first problem is reported.
+fn unlimited(max_step: f64) -> (Carries, Limits) {
+    (Carries::Position { sign: 1.0, offset: 0.0 }, Limits { min: -1.0, max: 1.0, max_step })
+}
