@@ -1,13 +1,10 @@
 //! One tensor of a checkpoint, still on disk.
 
 use std::io::{self, Write};
+use std::ops::Range;
 
-use half::{bf16, f16};
-
-use super::mapped::Mapped;
-
-/// Bytes converted at a time: enough for fast writes, small beside any tensor that matters.
-const PIECE: usize = 1 << 20;
+use super::lora::{LowRank, Update};
+use super::stored::{Stored, decode};
 
 /// Encoding of a weight's numbers, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +31,9 @@ impl FloatType {
 #[derive(Clone, Copy, Debug)]
 pub struct Weight<'a> {
     pub(super) name: &'a str,
-    pub(super) shape: &'a [u64],
-    /// Elements between neighbours per axis; `None` is row-major without holes.
-    pub(super) strides: Option<&'a [u64]>,
-    pub(super) dtype: FloatType,
-    /// From the first element to the last one.
-    pub(super) bytes: &'a [u8],
-    pub(super) file: &'a Mapped,
+    pub(super) stored: Stored<'a>,
+    /// What a low-rank adapter adds to the stored numbers.
+    pub(super) adapter: Option<LowRank<'a>>,
 }
 
 impl<'a> Weight<'a> {
@@ -51,95 +44,71 @@ impl<'a> Weight<'a> {
 
     /// Length per axis, as it was asked for.
     pub fn shape(&self) -> &'a [u64] {
-        self.shape
+        self.stored.shape
     }
 
     /// Encoding in the checkpoint.
     pub fn dtype(&self) -> FloatType {
-        self.dtype
+        self.stored.dtype
     }
 
     /// Number of values.
     pub fn elements(&self) -> u64 {
-        self.shape.iter().product()
+        self.stored.elements()
     }
 
-    /// All values, row-major. F16 and BF16 become f32 exactly, F64 is rounded to the nearest f32.
+    /// All values, row-major. F16 and BF16 become f32 exactly, F64 is rounded to the nearest f32; an adapter is merged
+    /// in f32.
     pub fn to_f32(&self) -> Vec<f32> {
+        let Some(update) = self.update() else { return self.stored.to_f32() };
         let mut values = Vec::with_capacity(self.elements() as usize);
-        let done: Result<(), std::convert::Infallible> = self.pieces(|piece| {
-            decode(piece, self.dtype, |value| values.push(value));
-            Ok(())
-        });
-        let Ok(()) = done;
+        for row in 0..self.stored.rows() {
+            self.read_row(row, 0..self.stored.row_length(), Some(&update), &mut values);
+        }
+        self.stored.release();
         values
     }
 
     /// Writes all values, row-major, as little-endian f32 with the conversion of [`Weight::to_f32`], holding one
-    /// piece of bounded size at a time.
+    /// piece of bounded size at a time, and an adapter's factors.
     ///
     /// # Errors
     /// Whatever `out` says.
     pub fn write_f32(&self, out: &mut impl Write) -> io::Result<()> {
         let mut buffer = Vec::new();
-        self.pieces(|piece| {
-            if self.dtype == FloatType::F32 {
+        if let Some(update) = self.update() {
+            let mut values = Vec::new();
+            for row in 0..self.stored.rows() {
+                values.clear();
+                self.read_row(row, 0..self.stored.row_length(), Some(&update), &mut values);
+                buffer.clear();
+                buffer.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+                out.write_all(&buffer)?;
+            }
+            self.stored.release();
+            return Ok(());
+        }
+        self.stored.pieces(|piece| {
+            if self.dtype() == FloatType::F32 {
                 return out.write_all(piece);
             }
             buffer.clear();
-            decode(piece, self.dtype, |value| buffer.extend_from_slice(&value.to_le_bytes()));
+            decode(piece, self.dtype(), |value| buffer.extend_from_slice(&value.to_le_bytes()));
             out.write_all(&buffer)
         })
     }
 
-    /// Hands out the encoded values in row-major order, a whole number of them at a time, and gives the pages back.
-    fn pieces<E>(&self, mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        if let Some(strides) = self.strides {
-            self.gather(strides, &mut take)?;
-            self.file.release(self.bytes);
-            return Ok(());
-        }
-        for piece in self.bytes.chunks(PIECE) {
-            take(piece)?;
-            self.file.release(piece);
-        }
-        Ok(())
+    /// The adapter's factors in f32, read once for all rows.
+    pub(super) fn update(&self) -> Option<Update> {
+        self.adapter.map(Update::read)
     }
 
-    fn gather<E>(&self, strides: &[u64], take: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        let size = self.dtype.bytes() as usize;
-        let mut piece = Vec::with_capacity(PIECE);
-        let mut index = vec![0_u64; self.shape.len()];
-        for _ in 0..self.elements() {
-            let element: u64 = index.iter().zip(strides).map(|(i, stride)| i * stride).sum();
-            let at = element as usize * size;
-            piece.extend_from_slice(&self.bytes[at..at + size]);
-            if piece.len() >= PIECE {
-                take(&piece)?;
-                piece.clear();
-            }
-            advance(&mut index, self.shape);
+    /// Appends a part of one row to `values`, with `update` added where there is one.
+    pub(super) fn read_row(&self, row: u64, part: Range<u64>, update: Option<&Update>, values: &mut Vec<f32>) {
+        let first = values.len();
+        self.stored.read_row(row, part.clone(), values);
+        if let Some(update) = update {
+            update.add_to_row(row, part, &mut values[first..]);
         }
-        take(&piece)
-    }
-}
-
-/// The next index in row-major order; after the last one, the first.
-fn advance(index: &mut [u64], shape: &[u64]) {
-    for (i, length) in index.iter_mut().zip(shape).rev() {
-        *i += 1;
-        if *i < *length {
-            return;
-        }
-        *i = 0;
-    }
-}
-
-pub(super) fn decode(piece: &[u8], dtype: FloatType, mut take: impl FnMut(f32)) {
-    match dtype {
-        FloatType::F64 => piece.as_chunks().0.iter().for_each(|b| take(f64::from_le_bytes(*b) as f32)),
-        FloatType::F32 => piece.as_chunks().0.iter().for_each(|b| take(f32::from_le_bytes(*b))),
-        FloatType::F16 => piece.as_chunks().0.iter().for_each(|b| take(f16::from_le_bytes(*b).to_f32())),
-        FloatType::Bf16 => piece.as_chunks().0.iter().for_each(|b| take(bf16::from_le_bytes(*b).to_f32())),
     }
 }

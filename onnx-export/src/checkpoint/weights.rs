@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::files::read_json;
+use super::lora::LowRank;
 use super::mapped::Mapped;
-use super::{CheckpointError, FloatType, Weight, safetensors, torch};
+use super::stored::Stored;
+use super::{CheckpointError, FloatType, LoraConfig, Weight, safetensors, torch};
 
 const INDEX: &str = "model.safetensors.index.json";
 const SINGLE: &str = "model.safetensors";
@@ -53,9 +55,24 @@ pub(super) enum ElementType {
 
 #[derive(Debug)]
 struct Tensor {
+    place: Place,
+    adapter: Option<Adapter>,
+    fate: Cell<Fate>,
+}
+
+/// A tensor's description and the index of its file.
+#[derive(Debug)]
+struct Place {
     described: Described,
     file: usize,
-    fate: Cell<Fate>,
+}
+
+/// The factors that are added to a tensor, as in [`LowRank`].
+#[derive(Debug)]
+struct Adapter {
+    down: Place,
+    up: Place,
+    scale: f32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +133,7 @@ impl Weights {
         let mut weights = Self::open_files(dir, shards.iter().map(|shard| dir.join(shard)).collect())?;
         for (name, shard) in &index.weight_map {
             let path = dir.join(shard);
-            let found = weights.tensors.get(name).is_some_and(|tensor| weights.files[tensor.file].path() == path);
+            let found = weights.tensors.get(name).is_some_and(|tensor| weights.path_of(&tensor.place) == path);
             if !found {
                 let reason = format!("{INDEX} says it is in this file, and it is not");
                 return Err(CheckpointError::Tensor { name: name.clone(), reason, path });
@@ -141,14 +158,68 @@ impl Weights {
         self.files.push(file);
         for described in described {
             let name = described.name.clone();
-            let tensor = Tensor { described, file: self.files.len() - 1, fate: Cell::new(Fate::Unread) };
+            let place = Place { described, file: self.files.len() - 1 };
+            let tensor = Tensor { place, adapter: None, fate: Cell::new(Fate::Unread) };
             if let Some(first) = self.tensors.insert(name.clone(), tensor) {
-                let reason =
-                    format!("a second one of this name, the first is in {}", self.files[first.file].path().display());
+                let first = self.path_of(&first.place).display();
+                let reason = format!("a second one of this name, the first is in {first}");
                 return Err(CheckpointError::Tensor { name, reason, path });
             }
         }
         Ok(())
+    }
+
+    /// Gives the tensor `from` the name `to`.
+    pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<(), CheckpointError> {
+        let Some(tensor) = self.tensors.remove(from) else { return Ok(()) };
+        let path = self.path_of(&tensor.place).to_owned();
+        if self.tensors.insert(to.to_owned(), tensor).is_some() {
+            let reason = format!("`{from}` is the same tensor, wanted one of them");
+            return Err(CheckpointError::Tensor { name: to.to_owned(), reason, path });
+        }
+        Ok(())
+    }
+
+    /// Takes the factors `[down, up]` off the list and adds their product to the tensor `name` wherever it is read.
+    pub(super) fn adapt(
+        &mut self,
+        name: &str,
+        [down, up]: &[String; 2],
+        LoraConfig { rank, scale }: LoraConfig,
+    ) -> Result<(), CheckpointError> {
+        let [down_tensor, up_tensor] = [down, up].map(|factor| self.tensors.remove(factor));
+        let (Some(down_tensor), Some(base)) = (down_tensor, self.tensors.get(name)) else {
+            let reason = format!("there is no `{name}` that it could be added to");
+            return Err(CheckpointError::Tensor { name: down.clone(), reason, path: self.origin.clone() });
+        };
+        let Some(up_tensor) = up_tensor else {
+            let reason = format!("there is no `{up}` beside it");
+            return Err(CheckpointError::Tensor { name: down.clone(), reason, path: self.origin.clone() });
+        };
+        let shape = &base.place.described.shape;
+        let [rows, columns @ ..] = shape.as_slice() else {
+            let reason = format!("got {shape:?}, an adapter wants rows and columns");
+            return Err(CheckpointError::Tensor { name: name.to_owned(), reason, path: self.origin.clone() });
+        };
+        let mut wanted_up = vec![1; shape.len().max(2)];
+        wanted_up[..2].copy_from_slice(&[*rows, rank]);
+        let wanted_down = [&[rank], columns].concat();
+        for (tensor, wanted) in [(&down_tensor, wanted_down), (&up_tensor, wanted_up)] {
+            self.stored(&tensor.place, &wanted)?;
+        }
+        let adapter = Adapter { down: down_tensor.place, up: up_tensor.place, scale };
+        if let Some(base) = self.tensors.get_mut(name)
+            && base.adapter.replace(adapter).is_some()
+        {
+            let reason = format!("`{down}` is a second adapter of it, wanted one");
+            return Err(CheckpointError::Tensor { name: name.to_owned(), reason, path: self.origin.clone() });
+        }
+        Ok(())
+    }
+
+    /// Adds a file to those that count for the checkpoint's digest.
+    pub(super) fn note_source(&mut self, path: PathBuf) {
+        self.sources.push(path);
     }
 
     /// The tensor of this full name and shape, and marks it as read.
@@ -160,27 +231,54 @@ impl Weights {
             let (name, wanted) = (name.to_owned(), shape.to_owned());
             return Err(CheckpointError::Missing { name, wanted, path: self.origin.clone() });
         };
-        let file = &self.files[tensor.file];
-        let Described { shape: got, strides, range, dtype, .. } = &tensor.described;
+        let stored = self.stored(&tensor.place, shape)?;
+        let adapter = match &tensor.adapter {
+            None => None,
+            Some(Adapter { down, up, scale }) => Some(LowRank {
+                down: self.stored(down, &down.described.shape)?,
+                up: self.stored(up, &up.described.shape)?,
+                scale: *scale,
+            }),
+        };
+        tensor.fate.set(Fate::Read);
+        Ok(Weight { name, stored, adapter })
+    }
+
+    /// The floats at `place`, which must have this shape.
+    fn stored<'a>(&'a self, place: &'a Place, shape: &[u64]) -> Result<Stored<'a>, CheckpointError> {
+        let path = || self.path_of(place).to_owned();
+        let Described { name, shape: got, strides, range, dtype } = &place.described;
         if got != shape {
             let (name, got, wanted) = (name.clone(), got.clone(), shape.to_owned());
-            return Err(CheckpointError::Shape { name, got, wanted, path: file.path().to_owned() });
+            return Err(CheckpointError::Shape { name, got, wanted, path: path() });
         }
         let dtype = match *dtype {
             ElementType::Float(dtype) => dtype,
             ElementType::Other { name: dtype, .. } => {
                 let (name, reason) = (name.clone(), format!("got elements of type {dtype}, wanted floats"));
-                return Err(CheckpointError::Tensor { name, reason, path: file.path().to_owned() });
+                return Err(CheckpointError::Tensor { name, reason, path: path() });
             }
         };
-        tensor.fate.set(Fate::Read);
-        let bytes = &file.bytes()[range.clone()];
-        Ok(Weight { name, shape: got, strides: strides.as_deref(), dtype, bytes, file })
+        let file = &self.files[place.file];
+        Ok(Stored { shape: got, strides: strides.as_deref(), dtype, bytes: &file.bytes()[range.clone()], file })
+    }
+
+    fn path_of(&self, place: &Place) -> &Path {
+        self.files[place.file].path()
     }
 
     /// Shape of the tensor of this full name, without marking it as read: for cross-checks of sizes.
     pub fn shape(&self, name: &str) -> Option<&[u64]> {
-        self.tensors.get(name).map(|tensor| tensor.described.shape.as_slice())
+        self.tensors.get(name).map(|tensor| tensor.place.described.shape.as_slice())
+    }
+
+    /// How many of the names of 0, 1, .. are there, without a gap.
+    pub fn count(&self, name: impl Fn(u64) -> String) -> u64 {
+        let mut count = 0;
+        while self.tensors.contains_key(&name(count)) {
+            count += 1;
+        }
+        count
     }
 
     /// Full names, sorted.
