@@ -45,6 +45,13 @@ fn every_stage_of_the_pruning_policy_equals_the_original_and_the_kept_tokens_are
     assert_eq!(positions, ids(&expected.tensor("prune.position_ids").unwrap()));
 }
 
+#[test]
+fn every_stage_of_the_policy_with_modulated_vision_equals_the_original() {
+    let run = Run::of("openvla_oft_film");
+    run.check(&STAGES);
+    run.check(&[("film.average_language_embedding", "text_embedding", 1e-6)]);
+}
+
 /// One case, exported and run.
 struct Run {
     expected: Vec<u8>,

@@ -12,4 +12,4 @@ pub use llama::{LlamaConfig, llama};
 pub use mlp::gelu_mlp;
 pub use mlp_resnet::{MlpResnetConfig, mlp_resnet};
 pub use norm::{layer_norm, rms_norm};
-pub use vit::{VitConfig, vit};
+pub use vit::{VitConfig, VitInput, vit};

@@ -1,4 +1,4 @@
-//! A vision transformer as timm builds it, read out before its last block.
+//! A vision transformer as timm builds it, read out before its last block; optionally modulated by the instruction.
 
 use vla_bundle::Dim;
 
@@ -36,25 +36,47 @@ impl VitConfig {
     pub fn patches(&self) -> u64 {
         (self.image_size / self.patch_size).pow(2)
     }
+
+    /// Blocks that run.
+    pub fn blocks(&self) -> u64 {
+        self.depth.saturating_sub(1)
+    }
 }
 
-/// Patch tokens `[n, patches, width]`, row-major over each picture, of pictures `[n, 3, size, size]`: output of the
-/// second-to-last block, no final norm, learned tokens dropped (timm's `get_intermediate_layers`).
+/// What a vision transformer looks at.
+#[derive(Clone, Copy)]
+pub struct VitInput<'a> {
+    /// Pictures `[n, 3, size, size]`.
+    pub pictures: &'a Value,
+    /// FiLM (Perez et al. 2018): `[blocks that run, 2, width]`, per block the factor and the offset of every token between
+    /// its two branches. Such blocks stand under `blocks.<index>.block`.
+    pub film: Option<&'a Value>,
+}
+
+/// Patch tokens `[n, patches, width]`, row-major over each picture: output of the second-to-last block, no final norm,
+/// learned tokens dropped (timm's `get_intermediate_layers`).
 ///
 /// # Errors
-/// Weights that are absent or of another shape, or pictures of another size.
+/// Weights that are absent or of another shape, pictures of another size, or FiLM for other blocks.
 pub fn vit<'w>(
     g: &mut Builder<'_, 'w>,
     w: &Scope<'w>,
-    pictures: &Value,
+    input: VitInput<'_>,
     config: &VitConfig,
 ) -> Result<Value, ExportError> {
-    let patches = embed_patches(g, w, pictures, config)?;
+    let patches = embed_patches(g, w, input.pictures, config)?;
     let prefix: u64 = config.prefix.iter().map(|(_, count)| count).sum();
     let mut x = if prefix == 0 { patches } else { with_prefix(g, w, &patches, (config, prefix))? };
-    for index in 0..config.depth.saturating_sub(1) {
+    for index in 0..config.blocks() {
         let name = format!("blocks.{index}");
-        x = block(&mut g.at(&name), &w.at(&name), &x, config)?;
+        let (mut g, w) = (g.at(&name), w.at(&name));
+        x = match input.film {
+            None => block(&mut g, &w, (&x, None), config)?,
+            Some(film) => {
+                let film = block_film(&mut g.at("film"), film, index)?;
+                block(&mut g, &w.at("block"), (&x, Some(&film)), config)?
+            }
+        };
     }
     if prefix == 0 {
         return Ok(x);
@@ -98,11 +120,26 @@ fn with_prefix<'w>(
     Ok(g.concat("tokens", 1, &[&learned, patches], &fixed(count + config.patches()))?)
 }
 
-fn block<'w>(g: &mut Builder<'_, 'w>, w: &Scope<'w>, x: &Value, config: &VitConfig) -> Result<Value, ExportError> {
+/// Factor and offset `[1, 1, width]` of one block.
+fn block_film(g: &mut Builder<'_, '_>, film: &Value, index: u64) -> Result<[Value; 2], ExportError> {
+    let pair = g.slice("pair", film, &Cut { axis: 0, start: index, length: fixed(1) })?;
+    Ok(g.split("parts", &pair, 1, [1, 1])?)
+}
+
+fn block<'w>(
+    g: &mut Builder<'_, 'w>,
+    w: &Scope<'w>,
+    (x, film): (&Value, Option<&[Value; 2]>),
+    config: &VitConfig,
+) -> Result<Value, ExportError> {
     let (width, eps) = (config.width, config.norm_eps);
     let y = layer_norm(&mut g.at("norm1"), &w.at("norm1"), x, (width, eps))?;
     let y = attention(&mut g.at("attn"), &w.at("attn"), &y, config)?;
-    let x = add_branch(g, w, [x, &y], ("ls1", config))?;
+    let mut x = add_branch(g, w, [x, &y], ("ls1", config))?;
+    if let Some([factor, offset]) = film {
+        let scaled = g.mul("film_scaled", &x, factor)?;
+        x = g.add("film_shifted", &scaled, offset)?;
+    }
     let y = layer_norm(&mut g.at("norm2"), &w.at("norm2"), &x, (width, eps))?;
     let y = gelu_mlp(&mut g.at("mlp"), &w.at("mlp"), &y, &[width, config.mlp_width, width])?;
     add_branch(g, w, [&x, &y], ("ls2", config))

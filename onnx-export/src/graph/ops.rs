@@ -295,6 +295,21 @@ impl Builder<'_, '_> {
         self.emit(label, node, Dtype::Int64, dims.to_vec())
     }
 
+    /// Mean over `axis`, which is gone then.
+    ///
+    /// # Errors
+    /// An axis that is not there.
+    pub fn mean(&mut self, label: &str, x: &Value, axis: usize) -> Result<Value, GraphError> {
+        let mut dims = x.dims.clone();
+        if axis >= dims.len() {
+            return Err(self.refuse(label, "ReduceMean", format!("{} has no axis {axis}", list(&x.dims))));
+        }
+        dims.remove(axis);
+        let axes = self.ints(&format!("{label}.axis"), &[axis as i64], &[1])?;
+        let node = Node::plain("ReduceMean", &[x, &axes]).with(AttributeProto::int("keepdims", 0));
+        self.emit(label, node, x.dtype, dims)
+    }
+
     /// `x` with the entries `indices` of the last axis replaced by `updates`, row by row.
     ///
     /// # Errors

@@ -18,9 +18,7 @@ const KEPT_PERCENT: u64 = 15;
 
 /// The bundle: as in OpenVLA-OFT, with a pruner where that has the plain sequence.
 pub fn draft(policy: &Prismatic) -> Result<Draft<'_>, ExportError> {
-    let mut stages =
-        vec![(graphs::text(policy)?, Cadence::Instruction), (graphs::vision(policy)?, Cadence::Observation)];
-    stages.extend(graphs::state(policy)?.map(|graph| (graph, Cadence::Observation)));
+    let mut stages = graphs::pieces(policy)?;
     stages.extend([
         (prune(policy)?, Cadence::Observation),
         (graphs::language(policy, "pruned_embeds", "kept")?, Cadence::Observation),

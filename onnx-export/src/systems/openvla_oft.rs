@@ -13,9 +13,7 @@ pub const HIDDEN_OFFSET: i64 = -1;
 
 /// The bundle: pictures, state and text become one sequence, which the language model and the head turn into actions.
 pub fn draft(policy: &Prismatic) -> Result<Draft<'_>, ExportError> {
-    let mut stages =
-        vec![(graphs::text(policy)?, Cadence::Instruction), (graphs::vision(policy)?, Cadence::Observation)];
-    stages.extend(graphs::state(policy)?.map(|graph| (graph, Cadence::Observation)));
+    let mut stages = graphs::pieces(policy)?;
     stages.extend([
         (sequence(policy)?, Cadence::Observation),
         (graphs::language(policy, "multimodal_embeds", "tokens")?, Cadence::Observation),

@@ -1,6 +1,7 @@
 //! What the OpenVLA family shares: a Prismatic VLM (two vision towers, a projector, Llama) with parts beside it.
 
 mod config;
+pub mod film;
 pub mod graphs;
 mod image;
 mod text;
@@ -34,6 +35,8 @@ pub struct Prismatic {
     pub config: Config,
     /// Vision towers, projector and language model.
     pub model: Weights,
+    /// Vision towers with FiLM, which stand in for the model's own.
+    pub film: Option<Weights>,
     /// The action head.
     pub head: Weights,
     /// What the state goes through; none where the policy takes no state.
@@ -84,6 +87,7 @@ impl Prismatic {
         let action_bounds = statistics.action(asked.norm, action_dim as usize)?;
         let proprio = open_proprio(dir, &statistics, asked.norm)?;
         let policy = Self {
+            film: film::open(dir, &config)?,
             image_steps: image::steps(dir, asked.pipeline, asked.crop, &config)?,
             text_steps: text::steps(dir, config.llama.vocabulary)?,
             cameras: request.cameras.iter().map(|c| camera(&c.name)).collect(),
@@ -103,6 +107,11 @@ impl Prismatic {
         Ok(policy)
     }
 
+    /// Where the vision towers are.
+    pub fn towers(&self) -> &Weights {
+        self.film.as_ref().unwrap_or(&self.model)
+    }
+
     /// Tokens that stand for the actions.
     pub fn action_tokens(&self) -> u64 {
         self.chunk_size * self.action_dim
@@ -110,12 +119,7 @@ impl Prismatic {
 
     /// Residual blocks of the action head.
     pub fn head_blocks(&self) -> u64 {
-        let there = |index: u64| self.head.shape(&format!("model.mlp_resnet_blocks.{index}.ffn.1.weight")).is_some();
-        let mut count = 0;
-        while there(count) {
-            count += 1;
-        }
-        count
+        self.head.count(|index| format!("model.mlp_resnet_blocks.{index}.ffn.1.weight"))
     }
 
     /// Patches of all cameras.
@@ -183,26 +187,40 @@ impl Prismatic {
 
     fn dropped(&self) -> Result<Vec<String>, ExportError> {
         self.model.drop_where(|name| self.is_dead(name));
+        let mut dropped = self.model.finish()?;
         self.head.finish()?;
         if let Some(proprio) = &self.proprio {
             proprio.weights.finish()?;
         }
-        Ok(self.model.finish()?)
+        if let Some(film) = &self.film {
+            film.drop_where(|name| self.is_dead_in_towers(name));
+            dropped.extend(film.finish()?);
+            dropped.sort();
+            dropped.dedup();
+        }
+        Ok(dropped)
     }
 
     /// Tensors that the originals hold and never use for actions.
     fn is_dead(&self, name: &str) -> bool {
-        let dead_in_tower = self.config.towers.iter().any(|tower| {
+        let replaced = self.film.is_some() && name.starts_with("vision_backbone.");
+        let dead = name == "language_model.lm_head.weight" || name.ends_with(".rotary_emb.inv_freq");
+        replaced || dead || self.is_dead_in_towers(name)
+    }
+
+    /// Each tower's last block, and what comes after it.
+    fn is_dead_in_towers(&self, name: &str) -> bool {
+        self.config.towers.iter().any(|tower| {
             let last = format!("blocks.{}.", tower.vit.depth - 1);
             name.strip_prefix(tower.prefix)
                 .and_then(|rest| rest.strip_prefix('.'))
                 .is_some_and(|rest| [last.as_str(), "norm.", "attn_pool."].iter().any(|dead| rest.starts_with(dead)))
-        });
-        dead_in_tower || name == "language_model.lm_head.weight" || name.ends_with(".rotary_emb.inv_freq")
+        })
     }
 
     fn sources(&self) -> Vec<PathBuf> {
-        let parts = [Some(&self.model), Some(&self.head), self.proprio.as_ref().map(|proprio| &proprio.weights)];
+        let proprio = self.proprio.as_ref().map(|proprio| &proprio.weights);
+        let parts = [Some(&self.model), self.film.as_ref(), Some(&self.head), proprio];
         let mut sources: Vec<PathBuf> = parts.into_iter().flatten().flat_map(|w| w.sources().to_vec()).collect();
         sources.extend([config::FILE, image::FILE, text::TOKENIZER].map(|name| self.dir.join(name)));
         sources.push(self.statistics.path().to_owned());
@@ -284,9 +302,6 @@ impl Asked {
 fn open_l1_head(dir: &Path, asked: Option<Head>) -> Result<Weights, ExportError> {
     let unsupported =
         |what: &str, path: &Path| ExportError::Unsupported { what: what.to_owned(), path: path.to_owned() };
-    if let Some(path) = component(dir, "vision_backbone")? {
-        return Err(unsupported("FiLM (a vision_backbone file beside the model)", &path));
-    }
     let noise = component(dir, "noisy_action_projector")?;
     let file = component(dir, "action_head")?;
     let head = file.as_deref().map(Weights::open_torch).transpose()?;

@@ -5,6 +5,19 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+/// A copy of a folder, whose files may be changed.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::write(to, std::fs::read(&from).unwrap()).unwrap();
+        }
+    }
+}
+
 /// A checkpoint folder in a scratch folder; `out` stands beside it.
 pub struct Edited {
     root: tempfile::TempDir,
@@ -14,11 +27,7 @@ impl Edited {
     /// A copy of the checkpoint of `case`.
     pub fn of(case: &str) -> Self {
         let edited = Self { root: tempfile::tempdir().unwrap() };
-        std::fs::create_dir_all(edited.dir()).unwrap();
-        for entry in std::fs::read_dir(super::checkpoint(case)).unwrap() {
-            let from = entry.unwrap().path();
-            std::fs::write(edited.dir().join(from.file_name().unwrap()), std::fs::read(&from).unwrap()).unwrap();
-        }
+        copy(&super::checkpoint(case), &edited.dir());
         edited
     }
 

@@ -163,6 +163,32 @@ fn lightvla_prunes_in_a_graph_of_its_own() {
 }
 
 #[test]
+fn what_the_vision_blocks_are_modulated_with_is_made_once_per_instruction() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut asked = request(System::OpenvlaOft, &checkpoint("openvla_oft_film"), dir.path());
+    asked.unnorm_key = Some("libero_10_no_noops".to_owned());
+    let bundle = exported(&asked).unwrap();
+    let manifest = bundle.manifest();
+    assert_eq!(
+        tensors(manifest)[..3],
+        [
+            "text: input_ids int64 [1, prompt] -> bos fp32 [1, 1, 24], text_tail fp32 [1, tail, 24], \
+             text_embedding fp32 [1, 24]",
+            "film: text_embedding fp32 [1, 24] -> film.dino fp32 [2, 2, 20], film.siglip fp32 [2, 2, 24]",
+            "vision: pixel_values fp32 [cameras, 6, 56, 56], film.dino fp32 [2, 2, 20], film.siglip fp32 [2, 2, 24] \
+             -> vision.dino fp32 [cameras, 16, 20], vision.siglip fp32 [cameras, 16, 24], \
+             projected_patches fp32 [1, patches, 24]",
+        ]
+    );
+    let every: Vec<Value> = manifest.plan[..3].iter().map(|stage| value(stage)["every"].clone()).collect();
+    assert_eq!(value(&every), json!(["instruction", "instruction", "observation"]));
+    // The model's own towers, which the vision file replaces, and that file's last blocks.
+    let dropped = &manifest.checkpoint.dropped;
+    assert!(dropped.contains(&"vision_backbone.featurizer.blocks.0.attn.qkv.weight".to_owned()));
+    assert!(dropped.contains(&"vision_backbone.fused_featurizer.blocks.2.scale.weight".to_owned()));
+}
+
+#[test]
 fn a_single_tower_without_state_takes_three_channels_of_up_to_three_cameras() {
     let edited = Edited::of("openvla_oft_l1")
         .without_file("proprio_projector")

@@ -104,7 +104,7 @@ fn cameras_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn heads_and_vision_of_other_kinds_are_told_by_the_files() {
+fn heads_of_other_kinds_are_told_by_the_files() {
     assert_eq!(
         refusal(&original().without_file("action_head")),
         "the discrete head (no action_head file beside the model) is not supported yet: ROOT/checkpoint"
@@ -114,13 +114,47 @@ fn heads_and_vision_of_other_kinds_are_told_by_the_files() {
         "the diffusion head (its files predict noise) is not supported yet: ROOT/checkpoint"
     );
     assert_eq!(
-        refusal(&original().with_file("vision_backbone--5_checkpoint.pt")),
-        "FiLM (a vision_backbone file beside the model) is not supported yet: \
-         ROOT/checkpoint/vision_backbone--5_checkpoint.pt"
-    );
-    assert_eq!(
         refusal_of(&original(), |request| request.head = Some(Head::Diffusion)),
         "action head: got files of the l1 head, wanted `--head diffusion`: ROOT/checkpoint"
+    );
+}
+
+/// The words in which the export of a checkpoint with FiLM is refused.
+fn refusal_of_film(edited: &Edited) -> String {
+    refusal_of(edited, |request| request.unnorm_key = Some("libero_10_no_noops".to_owned()))
+}
+
+#[test]
+fn a_vision_file_of_other_blocks_or_adapters_is_refused() {
+    let film = || Edited::of("openvla_oft_film");
+    for (tower, prefix) in ["featurizer", "fused_featurizer"].into_iter().enumerate() {
+        let deeper =
+            film().with_json("config.json", |config| config["vision_backbone_arch"][tower]["depth"] = json!(4));
+        assert_eq!(
+            refusal_of_film(&deeper),
+            format!(
+                "blocks of `vision_backbone.{prefix}` with FiLM: got 3, wanted 4: \
+                 ROOT/checkpoint/vision_backbone--150000_checkpoint.pt"
+            )
+        );
+    }
+    let config = "lora_adapter/adapter_config.json";
+    let rank = film().with_json(config, |config| config["r"] = json!(17));
+    let name = "vision_backbone.featurizer.blocks.0.block.attn.proj.lora_A.default.weight";
+    assert_eq!(
+        refusal_of_film(&rank),
+        format!(
+            "tensor `{name}`: got [18, 20], wanted [17, 20]: ROOT/checkpoint/vision_backbone--150000_checkpoint.pt"
+        )
+    );
+    let unsaid = film();
+    std::fs::remove_dir_all(unsaid.dir().join("lora_adapter")).unwrap();
+    assert_eq!(
+        refusal_of_film(&unsaid),
+        format!(
+            "LoRA: got 31 adapters, the first of `vision_backbone.featurizer.blocks.0.block.attn.proj`, \
+             and no {config} that says r and lora_alpha: ROOT/checkpoint"
+        )
     );
 }
 

@@ -1,32 +1,44 @@
 //! The graphs that the family shares, cut where a length becomes dynamic or where the cadence changes.
 
-use vla_bundle::Dtype;
+use vla_bundle::{Cadence, Dtype};
 
 use crate::ExportError;
-use crate::blocks::{MlpResnetConfig, gelu_mlp, llama, mlp_resnet, vit};
+use crate::blocks::{MlpResnetConfig, VitInput, gelu_mlp, llama, mlp_resnet, vit};
 use crate::graph::{Cut, Graph, Layout, Value, fixed, symbol};
 
 use super::config::CHANNELS;
-use super::{Prismatic, Proprio};
+use super::{Prismatic, Proprio, film};
 
 /// Token that ends the sequence; its embedding is kept, those of the action placeholders before it are zero.
 const STOP_ID: i64 = 2;
 
+/// The graphs that make the pieces of the sequence, in order.
+pub fn pieces(policy: &Prismatic) -> Result<Vec<(Graph<'_>, Cadence)>, ExportError> {
+    let of_instruction = [Some(text(policy)?), film::graph(policy)?];
+    let of_observation = [Some(vision(policy)?), state(policy)?];
+    let of_instruction = of_instruction.into_iter().flatten().map(|graph| (graph, Cadence::Instruction));
+    let of_observation = of_observation.into_iter().flatten().map(|graph| (graph, Cadence::Observation));
+    Ok(of_instruction.chain(of_observation).collect())
+}
+
 /// `pixel_values [cameras, 3 per tower, size, size]` to `projected_patches [1, patches, hidden]`, camera after camera,
-/// and each tower's features as `vision.<tower> [cameras, patches per picture, width]`.
-pub fn vision(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
+/// and each tower's features as `vision.<tower> [cameras, patches per picture, width]`. With FiLM the towers take
+/// `film.<tower>`.
+fn vision(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
     let towers = &policy.config.towers;
     let size = fixed(policy.config.image_size());
     let channels = fixed(CHANNELS * towers.len() as u64);
     let mut graph = Graph::new("vision");
     let pixels = graph.input("pixel_values", Dtype::Fp32, &[symbol("cameras"), channels, size.clone(), size])?;
+    let film = film::inputs(&mut graph, policy)?;
     let mut features = Vec::new();
     for (index, tower) in towers.iter().enumerate() {
         let cut = Cut { axis: 1, start: CHANNELS * index as u64, length: fixed(CHANNELS) };
         let mut root = graph.root();
         let mut g = root.at(tower.name);
         let pictures = g.slice("pictures", &pixels, &cut)?;
-        features.push(vit(&mut g, &policy.model.at(tower.prefix), &pictures, &tower.vit)?);
+        let input = VitInput { pictures: &pictures, film: film.get(index) };
+        features.push(vit(&mut g, &policy.towers().at(tower.prefix), input, &tower.vit)?);
     }
     for (tower, feature) in towers.iter().zip(&features) {
         graph.output(&format!("vision.{}", tower.name), feature)?;
@@ -47,7 +59,7 @@ pub fn vision(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
 }
 
 /// `proprio [1, dim]` to `proprio_token [1, 1, hidden]`; none where the policy takes no state.
-pub fn state(policy: &Prismatic) -> Result<Option<Graph<'_>>, ExportError> {
+fn state(policy: &Prismatic) -> Result<Option<Graph<'_>>, ExportError> {
     let Some(Proprio { weights, dim, .. }) = &policy.proprio else { return Ok(None) };
     let hidden = policy.config.llama.hidden;
     let mut graph = Graph::new("state");
@@ -62,7 +74,8 @@ pub fn state(policy: &Prismatic) -> Result<Option<Graph<'_>>, ExportError> {
 
 /// `input_ids [1, prompt]` to the embeddings before the patches, `bos [1, 1, hidden]`, and after them,
 /// `text_tail [1, tail, hidden]`: the rest of the prompt, zeros where the actions will be read, and the stop token.
-pub fn text(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
+/// With FiLM also the mean of all of them but the zeros, `text_embedding [1, hidden]`.
+fn text(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
     let llama = &policy.config.llama;
     let mut graph = Graph::new("text");
     let ids = graph.input("input_ids", Dtype::Int64, &[fixed(1), symbol("prompt")])?;
@@ -80,6 +93,13 @@ pub fn text(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
     let tail = g.concat("tail", 1, &[&rest, &actions, &stop], &symbol("tail"))?;
     graph.output("bos", &bos)?;
     graph.output("text_tail", &tail)?;
+    if policy.film.is_some() {
+        let mut root = graph.root();
+        let mut g = root.at("mean");
+        let words = g.concat("words", 1, &[&bos, &rest, &stop], &symbol("words"))?;
+        let mean = g.mean("embedding", &words, 1)?;
+        graph.output(film::TEXT_EMBEDDING, &mean)?;
+    }
     Ok(graph)
 }
 
