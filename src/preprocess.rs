@@ -28,6 +28,8 @@ mod undistort;
 
 #[cfg(test)]
 mod goldens;
+#[cfg(test)]
+mod odd_sizes;
 
 use image::{ImagePipeline, ImageStepsError};
 use picture::{Picture, PictureError};

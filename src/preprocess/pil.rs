@@ -1,5 +1,5 @@
-//! Pillow's `Image.resize` for 8-bit pictures, bit-equal (Resample.c): weights with 22 fractional bits, columns first,
-//! u8 in between.
+//! Pillow's `Image.resize` for 8-bit pictures, bit-equal (Resample.c): weights with 22 fractional bits, one axis after
+//! the other, u8 in between.
 
 use super::picture::Picture;
 use super::spans::Spans;
@@ -51,6 +51,11 @@ impl PilResize {
         match (input.width == output.width, input.height == output.height) {
             (true, _) => resize_rows(&self.rows, input, output, &mut self.sums),
             (false, true) => resize_columns(&self.columns, input, output),
+            (false, false) if is_rows_first(sizes) => {
+                self.between.resize(input.width, output.height);
+                resize_rows(&self.rows, input, &mut self.between, &mut self.sums);
+                resize_columns(&self.columns, &self.between, output);
+            }
             (false, false) => {
                 self.between.resize(output.width, input.height);
                 resize_columns(&self.columns, input, &mut self.between);
@@ -58,6 +63,15 @@ impl PilResize {
             }
         }
     }
+}
+
+/// Whether the height loses more than twice what the width loses, in pixels.
+///
+/// Then Pillow 13 begins with the rows (found with 13.0.0 on 1460 sizes). Earlier ones always begin with the columns,
+/// which differs by rounding, and by clipping at hard edges.
+fn is_rows_first([input, output]: [[u32; 2]; 2]) -> bool {
+    let [width, height] = [0, 1].map(|axis| i64::from(input[axis]) - i64::from(output[axis]));
+    height > 2 * width.max(0)
 }
 
 fn resize_columns(columns: &Spans<i32>, input: &Picture, output: &mut Picture) {
