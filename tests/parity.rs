@@ -52,6 +52,18 @@ fn every_stage_of_the_policy_with_modulated_vision_equals_the_original() {
     run.check(&[("film.average_language_embedding", "text_embedding", 1e-6)]);
 }
 
+#[test]
+fn every_stage_of_the_policy_with_action_tokens_equals_the_original_and_the_tokens_are_the_same() {
+    let run = Run::of("openvla_oft_discrete");
+    let stages: Vec<Stage> = STAGES.into_iter().filter(|(original, ..)| !original.starts_with("proprio")).collect();
+    run.check(&stages);
+    let [expected, stages] = run.tensors();
+    let tokens = ids(&stages.tensor("action_token_ids").unwrap());
+    assert_eq!(tokens, ids(&expected.tensor("action_token_ids").unwrap()));
+    // The case holds tokens on both sides of the 256 that stand for actions.
+    assert!(tokens.iter().any(|id| *id < 768) && tokens.iter().any(|id| *id > 1023), "{tokens:?}");
+}
+
 /// One case, exported and run.
 struct Run {
     expected: Vec<u8>,

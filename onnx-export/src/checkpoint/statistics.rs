@@ -104,6 +104,12 @@ impl Statistics {
         &self.path
     }
 
+    /// Values of an action; 0 where these statistics have no such bounds.
+    pub fn action_dim(&self, norm: Norm) -> usize {
+        let [low, _] = self.entry.action.named(norm);
+        low.1.as_ref().map_or(0, Vec::len)
+    }
+
     /// Bounds of an action of `dim` values.
     ///
     /// # Errors
@@ -143,11 +149,16 @@ impl Statistics {
 }
 
 impl Columns {
+    /// The lower and the upper bounds with their names.
+    fn named(&self, norm: Norm) -> [(&'static str, &Option<Vec<f64>>); 2] {
+        match norm {
+            Norm::Quantile => [("q01", &self.q01), ("q99", &self.q99)],
+            Norm::MinMax => [("min", &self.min), ("max", &self.max)],
+        }
+    }
+
     fn bounds(&self, norm: Norm, dim: usize) -> Result<Bounds, String> {
-        let (low_name, low, high_name, high) = match norm {
-            Norm::Quantile => ("q01", &self.q01, "q99", &self.q99),
-            Norm::MinMax => ("min", &self.min, "max", &self.max),
-        };
+        let [(low_name, low), (high_name, high)] = self.named(norm);
         let low = column(low_name, low.as_ref(), dim)?;
         let high = column(high_name, high.as_ref(), dim)?;
         let mask = match &self.mask {
@@ -230,6 +241,7 @@ mod tests {
             warnings: vec!["statistics `pick`: action: dimension 1: q01 = q99 = 0.25, it will be constant".to_owned()],
         };
         assert_eq!(statistics.action(Norm::Quantile, 3).unwrap(), quantile);
+        assert_eq!(statistics.action_dim(Norm::Quantile), 3);
     }
 
     #[test]

@@ -280,6 +280,19 @@ impl Builder<'_, '_> {
         self.emit(label, node, Dtype::Bool, dims.to_vec())
     }
 
+    /// Integers kept between two bounds, both included.
+    ///
+    /// # Errors
+    /// Numbers of another type than i64.
+    pub fn clamp(&mut self, label: &str, x: &Value, [low, high]: [i64; 2]) -> Result<Value, GraphError> {
+        if x.dtype != Dtype::Int64 {
+            return Err(self.refuse(label, "Clip", format!("{} {}, wanted int64", x.dtype, list(&x.dims))));
+        }
+        let low = self.ints(&format!("{label}.low"), &[low], &[])?;
+        let high = self.ints(&format!("{label}.high"), &[high], &[])?;
+        self.emit(label, Node::plain("Clip", &[x, &low, &high]), Dtype::Int64, x.dims.clone())
+    }
+
     /// Index of the largest entry of the last axis, the first one where several are equal: i64, that axis gone.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use crate::ExportError;
 use crate::bundle_writer::Draft;
 use crate::graph::{Builder, Graph, Truth, Value, fixed, symbol};
 
-use super::prismatic::{Prismatic, graphs};
+use super::prismatic::{Prismatic, graphs, head};
 
 /// The released code reads the last positions: placeholders from the second on, and the stop token.
 pub const HIDDEN_OFFSET: i64 = 1;
@@ -22,7 +22,7 @@ pub fn draft(policy: &Prismatic) -> Result<Draft<'_>, ExportError> {
     stages.extend([
         (prune(policy)?, Cadence::Observation),
         (graphs::language(policy, "pruned_embeds", "kept")?, Cadence::Observation),
-        (graphs::l1_head(policy, "kept")?, Cadence::Observation),
+        (head::graph(policy, "kept")?, Cadence::Observation),
     ]);
     let mut draft = policy.draft("lightvla", stages)?;
     draft.dims.insert("kept".to_owned(), kept_range(policy));

@@ -1,4 +1,4 @@
-//! OpenVLA-OFT (Kim, Finn, Liang 2025) with its regression head: one bidirectional pass decodes a whole chunk.
+//! OpenVLA-OFT (Kim, Finn, Liang 2025): one bidirectional pass decodes a whole chunk.
 
 use vla_bundle::{Cadence, Dim};
 
@@ -6,7 +6,7 @@ use crate::ExportError;
 use crate::bundle_writer::Draft;
 use crate::graph::{Graph, fixed, symbol};
 
-use super::prismatic::{Prismatic, graphs};
+use super::prismatic::{Prismatic, graphs, head};
 
 /// The head reads the states from which the placeholders would be predicted, one position before them.
 pub const HIDDEN_OFFSET: i64 = -1;
@@ -17,7 +17,7 @@ pub fn draft(policy: &Prismatic) -> Result<Draft<'_>, ExportError> {
     stages.extend([
         (sequence(policy)?, Cadence::Observation),
         (graphs::language(policy, "multimodal_embeds", "tokens")?, Cadence::Observation),
-        (graphs::l1_head(policy, "tokens")?, Cadence::Observation),
+        (head::graph(policy, "tokens")?, Cadence::Observation),
     ]);
     policy.draft("openvla_oft", stages)
 }

@@ -3,6 +3,7 @@
 mod config;
 pub mod film;
 pub mod graphs;
+pub mod head;
 mod image;
 mod text;
 
@@ -18,9 +19,10 @@ use crate::ExportError;
 use crate::bundle_writer::Draft;
 use crate::checkpoint::{Bounds, Norm, Statistics, StatisticsSource, Weights, component, identity};
 use crate::graph::Graph;
-use crate::request::{Camera, CenterCrop, Head, ImagePipeline, Lacks, Request};
+use crate::request::{Camera, CenterCrop, ImagePipeline, Lacks, Request};
 
 use config::Config;
+use head::ActionHead;
 
 /// Tokens of an instruction to tune for, and the most that are allowed (about 200 words).
 const PROMPT_OPT: u64 = 35;
@@ -38,7 +40,7 @@ pub struct Prismatic {
     /// Vision towers with FiLM, which stand in for the model's own.
     pub film: Option<Weights>,
     /// The action head.
-    pub head: Weights,
+    pub head: ActionHead,
     /// What the state goes through; none where the policy takes no state.
     pub proprio: Option<Proprio>,
     /// Steps per chunk.
@@ -78,12 +80,11 @@ impl Prismatic {
     pub fn open(request: &Request, hidden_offset: i64) -> Result<Self, ExportError> {
         let asked = Asked::of(request, hidden_offset)?;
         let dir = request.checkpoint.as_path();
-        let head = open_l1_head(dir, request.head)?;
+        let head = ActionHead::open(dir, request.head)?;
         let config = Config::read(dir)?;
         let model = Weights::open_safetensors(dir)?;
-        let rows = head.shape("model.fc2.weight").and_then(|shape| shape.first().copied());
-        let action_dim = rows.unwrap_or_default();
         let statistics = Statistics::read(dir, StatisticsSource::File, request.unnorm_key.as_deref())?;
+        let action_dim = head.action_dim().unwrap_or_else(|| statistics.action_dim(asked.norm) as u64);
         let action_bounds = statistics.action(asked.norm, action_dim as usize)?;
         let proprio = open_proprio(dir, &statistics, asked.norm)?;
         let policy = Self {
@@ -115,11 +116,6 @@ impl Prismatic {
     /// Tokens that stand for the actions.
     pub fn action_tokens(&self) -> u64 {
         self.chunk_size * self.action_dim
-    }
-
-    /// Residual blocks of the action head.
-    pub fn head_blocks(&self) -> u64 {
-        self.head.count(|index| format!("model.mlp_resnet_blocks.{index}.ffn.1.weight"))
     }
 
     /// Patches of all cameras.
@@ -188,9 +184,8 @@ impl Prismatic {
     fn dropped(&self) -> Result<Vec<String>, ExportError> {
         self.model.drop_where(|name| self.is_dead(name));
         let mut dropped = self.model.finish()?;
-        self.head.finish()?;
-        if let Some(proprio) = &self.proprio {
-            proprio.weights.finish()?;
+        for weights in self.components() {
+            weights.finish()?;
         }
         if let Some(film) = &self.film {
             film.drop_where(|name| self.is_dead_in_towers(name));
@@ -218,10 +213,14 @@ impl Prismatic {
         })
     }
 
+    /// The parts beside the model, of which every tensor is used.
+    fn components(&self) -> impl Iterator<Item = &Weights> {
+        self.head.weights().into_iter().chain(self.proprio.as_ref().map(|proprio| &proprio.weights))
+    }
+
     fn sources(&self) -> Vec<PathBuf> {
-        let proprio = self.proprio.as_ref().map(|proprio| &proprio.weights);
-        let parts = [Some(&self.model), self.film.as_ref(), Some(&self.head), proprio];
-        let mut sources: Vec<PathBuf> = parts.into_iter().flatten().flat_map(|w| w.sources().to_vec()).collect();
+        let parts = [&self.model].into_iter().chain(&self.film).chain(self.components());
+        let mut sources: Vec<PathBuf> = parts.flat_map(|weights| weights.sources().to_vec()).collect();
         sources.extend([config::FILE, image::FILE, text::TOKENIZER].map(|name| self.dir.join(name)));
         sources.push(self.statistics.path().to_owned());
         sources
@@ -295,34 +294,6 @@ impl Asked {
             }
             _ => Err(lacks.into_error()),
         }
-    }
-}
-
-/// The regression head in `dir`; other kinds are told by the files beside the model and refused.
-fn open_l1_head(dir: &Path, asked: Option<Head>) -> Result<Weights, ExportError> {
-    let unsupported =
-        |what: &str, path: &Path| ExportError::Unsupported { what: what.to_owned(), path: path.to_owned() };
-    let noise = component(dir, "noisy_action_projector")?;
-    let file = component(dir, "action_head")?;
-    let head = file.as_deref().map(Weights::open_torch).transpose()?;
-    let holds = |start: &str| head.as_ref().is_some_and(|w| w.names().any(|name| name.starts_with(start)));
-    let found = match &head {
-        None => Head::Discrete,
-        Some(_) if noise.is_some() || holds("noise_predictor.") => Head::Diffusion,
-        Some(_) => Head::L1,
-    };
-    if let Some(asked) = asked.filter(|asked| *asked != found) {
-        return Err(ExportError::Mismatch {
-            what: "action head".to_owned(),
-            got: format!("files of the {} head", found.word()),
-            wanted: format!("`--head {}`", asked.word()),
-            path: dir.to_owned(),
-        });
-    }
-    match (found, head) {
-        (Head::L1, Some(head)) => Ok(head),
-        (Head::Diffusion, _) => Err(unsupported("the diffusion head (its files predict noise)", dir)),
-        _ => Err(unsupported("the discrete head (no action_head file beside the model)", dir)),
     }
 }
 

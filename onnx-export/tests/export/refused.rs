@@ -104,19 +104,29 @@ fn cameras_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn heads_of_other_kinds_are_told_by_the_files() {
+fn files_that_do_not_say_one_head_want_it_named() {
+    let noisy = "noisy_action_projector--5_checkpoint.pt";
     assert_eq!(
-        refusal(&original().without_file("action_head")),
-        "the discrete head (no action_head file beside the model) is not supported yet: ROOT/checkpoint"
+        refusal(&original().with_file(noisy)),
+        "action head: got files of the l1 head and of the diffusion head, wanted `--head` to say which: ROOT/checkpoint"
     );
     assert_eq!(
-        refusal(&original().with_file("noisy_action_projector--5_checkpoint.pt")),
-        "the diffusion head (its files predict noise) is not supported yet: ROOT/checkpoint"
+        refusal(&original().without_file("action_head").with_file(noisy)),
+        "action head: got files of the discrete head and of the diffusion head, wanted `--head` to say which: \
+         ROOT/checkpoint"
     );
     assert_eq!(
         refusal_of(&original(), |request| request.head = Some(Head::Diffusion)),
         "action head: got files of the l1 head, wanted `--head diffusion`: ROOT/checkpoint"
     );
+    assert_eq!(
+        refusal_of(&original().without_file("action_head"), |request| request.head = Some(Head::L1)),
+        "action head: got files of the discrete head, wanted `--head l1`: ROOT/checkpoint"
+    );
+    let named = original().with_file(noisy);
+    let mut request = request(System::OpenvlaOft, &named.dir(), named.out());
+    request.head = Some(Head::L1);
+    exported(&request).unwrap();
 }
 
 /// The words in which the export of a checkpoint with FiLM is refused.

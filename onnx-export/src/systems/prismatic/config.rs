@@ -23,6 +23,25 @@ pub struct Config {
     pub llama: LlamaConfig,
     /// Tokens of the longest sequence.
     pub max_tokens: u64,
+    /// The tokens that stand for actions, where no head does.
+    pub action_tokens: ActionTokens,
+}
+
+/// The last tokens of the vocabulary, each of which stands for a bin of [-1, 1], in falling order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActionTokens {
+    /// Tokens of the vocabulary, without the rows that pad the embedding table.
+    pub vocabulary: u64,
+    /// Edges of the bins, -1 and 1 included.
+    pub edges: u64,
+}
+
+impl ActionTokens {
+    /// The middle of each bin, rising.
+    pub fn centres(self) -> Vec<f32> {
+        let bins = (self.edges - 1) as f64;
+        (0..self.edges - 1).map(|bin| ((2 * bin + 1) as f64 / bins - 1.0) as f32).collect()
+    }
 }
 
 /// One vision tower.
@@ -52,7 +71,8 @@ impl Config {
             });
         }
         let towers = (0..wanted).map(|index| raw.tower(index, &path)).collect::<Result<_, _>>()?;
-        Ok(Self { towers, llama: raw.text_config.llama(&path)?, max_tokens: raw.llm_max_length })
+        let action_tokens = raw.action_tokens(&path)?;
+        Ok(Self { towers, llama: raw.text_config.llama(&path)?, max_tokens: raw.llm_max_length, action_tokens })
     }
 
     /// Side of the square pictures in pixels.
@@ -77,6 +97,10 @@ struct RawConfig {
     text_config: RawText,
     #[serde(default = "default_max_tokens")]
     llm_max_length: u64,
+    #[serde(default = "default_padding")]
+    pad_to_multiple_of: u64,
+    #[serde(default = "default_edges")]
+    n_action_bins: u64,
 }
 
 /// Sizes of a tower, in timm's words.
@@ -135,7 +159,28 @@ fn default_max_tokens() -> u64 {
     2048
 }
 
+fn default_padding() -> u64 {
+    64
+}
+
+fn default_edges() -> u64 {
+    256
+}
+
 impl RawConfig {
+    fn action_tokens(&self, path: &Path) -> Result<ActionTokens, ExportError> {
+        let (rows, padding, edges) = (self.text_config.vocab_size, self.pad_to_multiple_of, self.n_action_bins);
+        match rows.checked_sub(padding) {
+            Some(vocabulary) if (2..vocabulary).contains(&edges) => Ok(ActionTokens { vocabulary, edges }),
+            _ => Err(ExportError::Mismatch {
+                what: "`n_action_bins`".to_owned(),
+                got: edges.to_string(),
+                wanted: format!("2 or more, and fewer than `vocab_size` {rows} less `pad_to_multiple_of` {padding}"),
+                path: path.to_owned(),
+            }),
+        }
+    }
+
     fn tower(&self, index: usize, path: &Path) -> Result<Tower, ExportError> {
         let id = self.timm_model_ids[index].as_str();
         let image_size = self.image_sizes[index];
@@ -285,7 +330,7 @@ mod tests {
 
     #[test]
     fn released_checkpoints_have_the_published_sizes() {
-        let Config { towers, llama, max_tokens } = Config::released();
+        let Config { towers, llama, max_tokens, action_tokens } = Config::released();
         let dino = VitConfig {
             image_size: 224,
             patch_size: 14,
@@ -311,6 +356,16 @@ mod tests {
             rope_theta: 10000.0,
         };
         assert_eq!((llama, max_tokens), (wanted, 2048));
+        assert_eq!(action_tokens, ActionTokens { vocabulary: 32000, edges: 256 });
+    }
+
+    #[test]
+    fn tokens_stand_for_the_middle_of_their_bins() {
+        // numpy 2.4.6: bins = numpy.linspace(-1, 1, 256); ((bins[:-1] + bins[1:]) / 2).astype("f4")[[0, 1, 100, 254]]
+        let centres = ActionTokens { vocabulary: 32000, edges: 256 }.centres();
+        assert_eq!(centres.len(), 255);
+        let some = [0, 1, 100, 254].map(|bin: usize| centres[bin]);
+        assert_eq!(some, [-0.996_078_43, -0.988_235_3, -0.211_764_71, 0.996_078_43]);
     }
 
     #[test]
@@ -328,6 +383,11 @@ mod tests {
             changed(r#""vocab_size": 32064"#, r#""vocab_size": 32064, "rope_scaling": {"factor": 2}"#),
             "a language model with hidden_act `silu`, attention_bias false, rope_scaling {\"factor\":2} \
              is not supported yet: DIR/config.json"
+        );
+        assert_eq!(
+            changed(r#""vocab_size": 32064"#, r#""vocab_size": 320"#),
+            "`n_action_bins`: got 256, wanted 2 or more, and fewer than `vocab_size` 320 less `pad_to_multiple_of` 64: \
+             DIR/config.json"
         );
         assert_eq!(
             changed("[224, 224]", "[224, 384]"),

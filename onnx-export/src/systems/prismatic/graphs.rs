@@ -3,7 +3,7 @@
 use vla_bundle::{Cadence, Dtype};
 
 use crate::ExportError;
-use crate::blocks::{MlpResnetConfig, VitInput, gelu_mlp, llama, mlp_resnet, vit};
+use crate::blocks::{VitInput, gelu_mlp, llama, vit};
 use crate::graph::{Cut, Graph, Layout, Value, fixed, symbol};
 
 use super::config::CHANNELS;
@@ -143,33 +143,5 @@ pub fn language<'w>(policy: &'w Prismatic, embeds: &str, length: &str) -> Result
     let weights = policy.model.at("language_model.model");
     let hidden = llama(&mut graph.root(), &weights, [&embeds, &positions], config)?;
     graph.output("hidden_states", &hidden)?;
-    Ok(graph)
-}
-
-/// The regression head: one hidden state per action value, starting `hidden_offset [1]` after the first placeholder,
-/// to `action_hidden_states [1, chunk * dim, hidden]` and `normalized_actions [chunk, dim]`.
-pub fn l1_head<'w>(policy: &'w Prismatic, length: &str) -> Result<Graph<'w>, ExportError> {
-    let hidden = policy.config.llama.hidden;
-    let count = policy.action_tokens();
-    let mut graph = Graph::new("head");
-    let states = graph.input("hidden_states", Dtype::Fp32, &[fixed(1), symbol(length), fixed(hidden)])?;
-    let offset = graph.input("hidden_offset", Dtype::Int64, &[fixed(1)])?;
-    let mut root = graph.root();
-    let mut g = root.at("select");
-    let tokens = g.lengths("tokens", &states, 1..2)?;
-    // The sequence ends with `count` placeholders and the stop token.
-    let placeholders: Vec<i64> = (0..count as i64).map(|i| i - count as i64 - 1).collect();
-    let placeholders = g.ints("placeholders", &placeholders, &[count])?;
-    let shifted = g.add("shifted", &placeholders, &offset)?;
-    let indices = g.add("indices", &shifted, &tokens)?;
-    let selected = g.gather("states", &states, 1, &indices)?;
-    graph.output("action_hidden_states", &selected)?;
-    let width = policy.action_dim * hidden;
-    let mut root = graph.root();
-    let mut g = root.at("action_head");
-    let steps = g.reshape("steps", &selected, &[fixed(policy.chunk_size), fixed(width)])?;
-    let config = MlpResnetConfig { input: width, hidden, output: policy.action_dim, blocks: policy.head_blocks() };
-    let actions = mlp_resnet(&mut g, &policy.head.at("model"), &steps, config)?;
-    graph.output("normalized_actions", &actions)?;
     Ok(graph)
 }
