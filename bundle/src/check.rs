@@ -1,12 +1,13 @@
 //! Whether the parts of a manifest fit together. Every mismatch is reported, not only the first.
 
+mod plan;
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::{Cadence, Dim, Dtype, ImageStep, Manifest, Source, StateStep, TensorSpec, TextStep, Unnormalize};
+use crate::{ImageStep, Manifest, Source, StateStep, TextStep, Unnormalize};
 
 /// Pixels along a side that a step may ask for: more than any network takes, so that memory stays bounded.
 const MAX_SIDE: u32 = 4096;
@@ -20,7 +21,7 @@ pub(crate) fn problems(manifest: &Manifest) -> Vec<String> {
     files(manifest, &mut found);
     streams(manifest, &mut found);
     inputs(manifest, &mut found);
-    plan(manifest, &mut found);
+    plan::check(manifest, &mut found);
     actions(manifest, &mut found);
     io(manifest, &mut found);
     found
@@ -177,112 +178,6 @@ fn text_steps(at: &str, steps: &[TextStep], found: &mut Vec<String>) {
     }
 }
 
-/// Walks the plan: every tensor made once, before it is used, with one type and shape, no staler than its users say.
-fn plan(manifest: &Manifest, found: &mut Vec<String>) {
-    let mut made = Made::new();
-    for input in &manifest.inputs {
-        let cadence = match input.source {
-            Source::Task { .. } | Source::Constant { .. } => Cadence::Instruction,
-            Source::Cameras { .. } | Source::State { .. } => Cadence::Observation,
-        };
-        if made.insert(&input.tensor, (cadence, None)).is_some() {
-            found.push(format!("tensor `{}` is made twice", input.tensor));
-        }
-    }
-    for stage in &manifest.plan {
-        let crate::Stage::Run { graph: name, every } = stage;
-        let Some(graph) = manifest.graphs.get(name) else {
-            found.push(format!("plan runs graph `{name}`, which `graphs` does not list"));
-            continue;
-        };
-        for spec in &graph.inputs {
-            dims(manifest, name, spec, found);
-            match made.get(spec.name.as_str()) {
-                None => {
-                    found.push(format!("graph `{name}` takes tensor `{}`, which nothing before it makes", spec.name))
-                }
-                Some((cadence, maker)) => {
-                    if cadence > every {
-                        found.push(format!(
-                            "graph `{name}` runs per instruction, but its input `{}` changes per observation",
-                            spec.name
-                        ));
-                    }
-                    if let Some(maker) = maker {
-                        agree(name, maker, spec, found);
-                    }
-                }
-            }
-        }
-        for spec in &graph.outputs {
-            dims(manifest, name, spec, found);
-            if made.insert(&spec.name, (*every, Some(spec))).is_some() {
-                found.push(format!("tensor `{}` is made twice", spec.name));
-            }
-        }
-    }
-    result(manifest, &made, found);
-}
-
-type Made<'a> = BTreeMap<&'a str, (Cadence, Option<&'a TensorSpec>)>;
-
-/// The plan must make the action tensor, as wide and long as `actions` says, and the kept-token mask if one is named.
-fn result(manifest: &Manifest, made: &Made, found: &mut Vec<String>) {
-    let actions = &manifest.actions;
-    let want = [Dim::Fixed(actions.chunk_size as u64), Dim::Fixed(actions.action_dim as u64)];
-    match made.get(actions.tensor.as_str()) {
-        Some((_, Some(spec))) if spec.dtype == Dtype::Fp32 && spec.dims == want => {}
-        Some((_, Some(spec))) => found.push(format!(
-            "action tensor `{}`: got {} [{}], wanted fp32 [{}, {}]",
-            spec.name,
-            spec.dtype,
-            list(&spec.dims),
-            actions.chunk_size,
-            actions.action_dim
-        )),
-        _ => found.push(format!("action tensor `{}` is made by no graph of the plan", actions.tensor)),
-    }
-    if let Some(kept) = &actions.kept_tokens
-        && !matches!(made.get(kept.as_str()), Some((_, Some(spec))) if spec.dtype == Dtype::Bool)
-    {
-        found.push(format!("kept-token mask `{kept}` is not a bool tensor that the plan makes"));
-    }
-}
-
-fn agree(graph: &str, maker: &TensorSpec, user: &TensorSpec, found: &mut Vec<String>) {
-    let fits = maker.dtype == user.dtype
-        && maker.dims.len() == user.dims.len()
-        && maker.dims.iter().zip(&user.dims).all(|pair| !matches!(pair, (Dim::Fixed(a), Dim::Fixed(b)) if a != b));
-    if !fits {
-        found.push(format!(
-            "graph `{graph}` input `{}`: wants {} [{}], the plan makes {} [{}]",
-            user.name,
-            user.dtype,
-            list(&user.dims),
-            maker.dtype,
-            list(&maker.dims)
-        ));
-    }
-}
-
-fn dims(manifest: &Manifest, graph: &str, spec: &TensorSpec, found: &mut Vec<String>) {
-    for dim in &spec.dims {
-        if let Dim::Symbol(symbol) = dim {
-            match manifest.dims.get(symbol) {
-                Some(range) if 0 < range.min && range.min <= range.opt && range.opt <= range.max => {}
-                Some(range) => found.push(format!(
-                    "dimension `{symbol}`: min {}, opt {}, max {} are not in order",
-                    range.min, range.opt, range.max
-                )),
-                None => found.push(format!(
-                    "graph `{graph}` tensor `{}`: dimension `{symbol}` has no range in `dims`",
-                    spec.name
-                )),
-            }
-        }
-    }
-}
-
 fn actions(manifest: &Manifest, found: &mut Vec<String>) {
     let actions = &manifest.actions;
     for (name, got) in [("chunk_size", actions.chunk_size), ("action_dim", actions.action_dim)] {
@@ -336,8 +231,4 @@ fn io(manifest: &Manifest, found: &mut Vec<String>) {
     if io.state.len() != state {
         found.push(format!("io names {} state dimensions, the policy takes {state}", io.state.len()));
     }
-}
-
-fn list(dims: &[Dim]) -> String {
-    dims.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

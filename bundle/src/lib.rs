@@ -23,5 +23,8 @@ pub use manifest::{
     Actions, CameraStream, Checkpoint, Dim, Dtype, FORMAT_VERSION, FileEntry, Golden, GoldenKind, Graph, Input,
     Manifest, Orientation, Range, Source, StateStream, Streams, TensorSpec, Unnormalize,
 };
-pub use plan::{Cadence, Stage};
+pub use plan::{
+    Autoregress, Cadence, Carry, Denoise, Denominator, FlowTarget, NoiseSource, Rule, SinusoidOrder, Stage,
+    TimeEncoding, TimeGrid, TimeInput,
+};
 pub use steps::{Idct, ImageStep, ResizeKernel, StateStep, Subsampling, TextStep};

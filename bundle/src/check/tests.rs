@@ -1,5 +1,7 @@
 //! Every contradiction in its exact words, on a small manifest in which one thing at a time is changed.
 
+mod loops;
+
 use serde_json::{Value, json};
 
 use super::problems;
