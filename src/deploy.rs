@@ -305,6 +305,11 @@ impl Deployment {
         self.parameters.assumed_latency
     }
 
+    /// Seed of the noise that a denoising starts from; the inference's number is its stream.
+    pub fn noise_seed(&self) -> u64 {
+        self.parameters.noise_seed
+    }
+
     /// Whether commands leave the process.
     pub fn motion(&self) -> Motion {
         self.parameters.motion

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::deploy::{Deployment, Motion};
 use crate::execute::Schedule;
 use crate::geometry::Pose;
+use crate::noise::Noise;
 use crate::safety::{Basis, Gate};
 use crate::sync::{NotReady, Sync};
 use crate::time::{Span, Stamp};
@@ -40,6 +41,7 @@ pub struct Engine {
     /// Measured joints and end effector at the pending observation.
     at_observation: (Vec<f64>, Option<Pose>),
     next_request: u64,
+    noise_seed: u64,
     reported: Option<NotReady>,
     counts: Counts,
 }
@@ -68,6 +70,7 @@ impl Engine {
             pending: None,
             at_observation: (Vec::new(), None),
             next_request: 0,
+            noise_seed: deployment.noise_seed(),
             reported: None,
             counts: Counts::default(),
         }
@@ -112,7 +115,8 @@ impl Engine {
         joints.clear();
         joints.extend_from_slice(measured.joints);
         *eef = measured.eef;
-        let Ok(observation) = self.sync.observe(now) else { return };
+        let Ok(mut observation) = self.sync.observe(now) else { return };
+        observation.noise = Noise::Seeded { seed: self.noise_seed, stream: self.next_request };
         // On time, the beat is kept, so that a frame's jitter costs no period; late, it starts anew.
         let on_time = self.due.filter(|due| now.since(*due) < self.inference_period && *due <= now);
         self.due = Some(on_time.unwrap_or(now) + self.inference_period);

@@ -28,6 +28,8 @@ pub struct Outcome {
     pub normalized: Chunk<Normalized>,
     /// Picture tokens that survived pruning; 0 where the policy does not prune.
     pub kept_tokens: u32,
+    /// Denoising steps that ran; 0 where the policy does not denoise.
+    pub denoise_steps: u32,
 }
 
 /// Why there is no answer.
@@ -68,7 +70,7 @@ impl Inference {
     /// A picture, state or instruction that the policy cannot take; a failure inside a graph; an action that is not a
     /// finite number.
     pub fn infer(&mut self, observation: &Observation, observer: &mut dyn Observer) -> Result<Outcome, InferenceError> {
-        let Observation { frames, state, task, .. } = observation;
+        let Observation { frames, state, task, noise, .. } = observation;
         observer.stage("preprocess");
         let inputs = self.preprocessor.run(frames, state.as_deref(), task)?;
         if observer.wants_tensors() {
@@ -76,7 +78,7 @@ impl Inference {
                 observer.tensor(name, tensor);
             }
         }
-        let outputs = self.policy.run(inputs, observer)?;
+        let outputs = self.policy.run(inputs, noise, observer)?;
         observer.stage("postprocess");
         let outcome = self.outcome(&outputs)?;
         observer.end();
@@ -102,6 +104,6 @@ impl Inference {
             Some(TensorData::Bool(mask)) => mask.iter().filter(|kept| **kept).count() as u32,
             _ => 0,
         };
-        Ok(Outcome { chunk, normalized, kept_tokens })
+        Ok(Outcome { chunk, normalized, kept_tokens, denoise_steps: outputs.denoise_steps })
     }
 }

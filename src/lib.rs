@@ -20,6 +20,7 @@ pub mod execute;
 pub mod geometry;
 pub mod inference;
 pub mod msg;
+pub mod noise;
 pub mod policy;
 pub mod postprocess;
 pub mod preprocess;

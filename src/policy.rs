@@ -2,13 +2,16 @@
 //!
 //! Tensors between graphs stay ONNX Runtime's own values: nothing is copied to the host that nobody asked for.
 
+mod autoregress;
 mod check;
+mod denoise;
 mod error;
 mod library;
 mod native;
 mod observer;
 mod placement;
 mod provider;
+mod schedule;
 mod stage;
 mod value;
 
@@ -18,8 +21,13 @@ use std::num::NonZeroUsize;
 use ort::value::DynValue;
 use vla_bundle::{Bundle, Cadence, Range, Source};
 
+use crate::noise::Noise;
 use crate::tensor::Tensor;
+use autoregress::AutoregressLoop;
 use check::Lengths;
+use denoise::DenoiseLoop;
+use library::Runtime;
+use observer::observe;
 use stage::Stage;
 
 pub use error::{LibraryError, PolicyError, Side};
@@ -37,6 +45,8 @@ pub struct PolicyOptions {
     pub intra_op_threads: Option<NonZeroUsize>,
     /// What these threads do while they have no work.
     pub spinning: Spinning,
+    /// Steps of a denoising; absent means as many as the bundle says.
+    pub denoise_steps: Option<NonZeroUsize>,
 }
 
 /// What ONNX Runtime's threads do while they have no work.
@@ -56,18 +66,29 @@ pub struct Outputs {
     pub actions: Tensor,
     /// Picture tokens that survive pruning, bool; `None` where the policy does not prune.
     pub kept_tokens: Option<Tensor>,
+    /// Denoising steps that ran; 0 where the policy does not denoise.
+    pub denoise_steps: u32,
 }
 
 /// A bundle's graphs, loaded.
 pub struct Policy {
-    stages: Vec<Stage>,
+    steps: Vec<Step>,
     placement: Option<Vec<Placement>>,
     dims: BTreeMap<String, Range>,
     action_tensor: String,
     kept_tensor: Option<String>,
+    /// Tensors between graphs that are read on the host as well.
+    host_tensors: BTreeSet<String>,
     /// Inputs that change only with the instruction.
     instruction_inputs: BTreeSet<String>,
     instruction: Option<Instruction>,
+}
+
+/// One entry of the plan with its graphs loaded.
+enum Step {
+    Run { stage: Box<Stage>, every: Cadence },
+    Denoise(Box<DenoiseLoop>),
+    Autoregress(AutoregressLoop),
 }
 
 /// What the instruction alone decides, kept until another one comes.
@@ -86,11 +107,14 @@ impl Policy {
         let runtime = library::runtime()?;
         options.provider.check_compiled_in(&runtime.info)?;
         let manifest = bundle.manifest();
-        let (mut stages, mut placement) = (Vec::new(), Vec::new());
+        let (mut steps, mut placement) = (Vec::new(), Vec::new());
         for entry in &manifest.plan {
-            let (stage, placed) = Stage::load(bundle, entry, options, runtime)?;
-            stages.push(stage);
-            placement.extend(placed);
+            steps.push(Step::load(bundle, entry, (options, runtime), &mut placement)?);
+        }
+        if let Some(asked) = options.denoise_steps
+            && !steps.iter().any(|step| matches!(step, Step::Denoise(_)))
+        {
+            return Err(PolicyError::NoSteps(asked.get()));
         }
         let known = runtime.placement_interface().is_some();
         if !known && options.provider != Provider::Cpu {
@@ -100,11 +124,12 @@ impl Policy {
         let instruction_inputs =
             manifest.inputs.iter().filter(|i| constant(&i.source)).map(|i| i.tensor.clone()).collect();
         Ok(Self {
-            stages,
+            steps,
             placement: known.then_some(placement),
             dims: manifest.dims.clone(),
             action_tensor: manifest.actions.tensor.clone(),
             kept_tensor: manifest.actions.kept_tokens.clone(),
+            host_tensors: manifest.plan.iter().filter_map(first_token).collect(),
             instruction_inputs,
             instruction: None,
         })
@@ -116,11 +141,18 @@ impl Policy {
         self.placement.as_deref()
     }
 
-    /// Runs the plan on the input tensors; graphs that depend on the instruction alone run only when it changed.
+    /// Runs the plan on the input tensors, denoising from `noise`; graphs that depend on the instruction alone run only
+    /// when it changed.
     ///
     /// # Errors
-    /// A tensor that the manifest does not want in this form, or a failure inside ONNX Runtime.
-    pub fn run(&mut self, inputs: Vec<(String, Tensor)>, observer: &mut dyn Observer) -> Result<Outputs, PolicyError> {
+    /// A tensor that the manifest does not want in this form, a number that is not finite inside a loop, an answer that
+    /// ends early, or a failure inside ONNX Runtime.
+    pub fn run(
+        &mut self,
+        inputs: Vec<(String, Tensor)>,
+        noise: &Noise,
+        observer: &mut dyn Observer,
+    ) -> Result<Outputs, PolicyError> {
         // Taken out: a run that fails half-way leaves no half-made instruction behind.
         let kept = self.instruction.take().filter(|kept| kept.inputs.iter().all(|own| inputs.contains(own)));
         let is_new = kept.is_none();
@@ -133,31 +165,36 @@ impl Policy {
         let mut lengths = Lengths::new(&self.dims);
         let all = observer.wants_tensors();
         let (action, kept_tokens) = (self.action_tensor.as_str(), self.kept_tensor.as_deref());
-        let on_host = |name: &str| all || name == action || Some(name) == kept_tokens;
-        for stage in &mut self.stages {
-            if stage.every == Cadence::Instruction && !is_new {
-                continue;
-            }
-            observer.stage(&stage.name);
+        let on_host =
+            |name: &str| all || name == action || Some(name) == kept_tokens || self.host_tensors.contains(name);
+        let mut denoise_steps = 0;
+        for step in &mut self.steps {
             let lookup = |name: &str| values.get(name).or_else(|| instruction.values.get(name));
-            let made = stage.run(&lookup, &on_host, &mut lengths)?;
-            if all {
-                for (name, value) in &made {
-                    observer.tensor(name, &value::to_host(name, value)?);
+            match step {
+                Step::Run { every: Cadence::Instruction, .. } if !is_new => {}
+                Step::Run { stage, every } => {
+                    observer.stage(&stage.name);
+                    let made = stage.run(&lookup, &on_host, &mut lengths)?;
+                    observe(observer, &made, None)?;
+                    match every {
+                        Cadence::Instruction => instruction.values.extend(made),
+                        Cadence::Observation => values.extend(made),
+                    }
                 }
-            }
-            match stage.every {
-                Cadence::Instruction => instruction.values.extend(made),
-                Cadence::Observation => values.extend(made),
+                Step::Denoise(denoise) => {
+                    denoise_steps += denoise.steps() as u32;
+                    values.extend([denoise.run(&lookup, noise, &lengths, observer)?]);
+                }
+                Step::Autoregress(autoregress) => values.extend([autoregress.run(&lookup, &lengths, observer)?]),
             }
         }
         let read = |name: &str| match values.get(name).or_else(|| instruction.values.get(name)) {
             Some(value) => value::to_host(name, value),
             None => Err(PolicyError::Value { name: name.to_owned(), reason: "the plan did not make it".to_owned() }),
         };
-        let outputs = Outputs { actions: read(action)?, kept_tokens: kept_tokens.map(read).transpose()? };
+        let (actions, kept_tokens) = (read(action)?, kept_tokens.map(read).transpose()?);
         self.instruction = Some(instruction);
-        Ok(outputs)
+        Ok(Outputs { actions, kept_tokens, denoise_steps })
     }
 
     /// Makes the next run compute again what depends on the instruction alone.
@@ -168,5 +205,39 @@ impl Policy {
     fn new_instruction(&self, inputs: &[(String, Tensor)]) -> Instruction {
         let own = inputs.iter().filter(|(name, _)| self.instruction_inputs.contains(name));
         Instruction { inputs: own.cloned().collect(), values: BTreeMap::new() }
+    }
+}
+
+impl Step {
+    fn load(
+        bundle: &Bundle,
+        entry: &vla_bundle::Stage,
+        (options, runtime): (&PolicyOptions, &Runtime),
+        placement: &mut Vec<Placement>,
+    ) -> Result<Self, PolicyError> {
+        let mut stages = Vec::with_capacity(entry.graphs().len());
+        for graph in entry.graphs() {
+            let (stage, placed) = Stage::load(bundle, graph, options, runtime)?;
+            stages.push(stage);
+            placement.extend(placed);
+        }
+        Ok(match entry {
+            vla_bundle::Stage::Run { every, .. } => {
+                let stage = stages.pop().expect("one graph was loaded");
+                Self::Run { stage: Box::new(stage), every: *every }
+            }
+            vla_bundle::Stage::Denoise(plan) => {
+                Self::Denoise(Box::new(DenoiseLoop::new(plan, stages, bundle.manifest(), options.denoise_steps)?))
+            }
+            vla_bundle::Stage::Autoregress(plan) => Self::Autoregress(AutoregressLoop::new(plan, stages)),
+        })
+    }
+}
+
+/// The token that a loop starts from is read on the host.
+fn first_token(stage: &vla_bundle::Stage) -> Option<String> {
+    match stage {
+        vla_bundle::Stage::Autoregress(autoregress) => Some(autoregress.first_token.clone()),
+        vla_bundle::Stage::Run { .. } | vla_bundle::Stage::Denoise(_) => None,
     }
 }

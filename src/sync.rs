@@ -14,6 +14,7 @@ mod transforms;
 use std::sync::Arc;
 
 use crate::deploy::{ArrayInput, Deployment, Measure, StateValue};
+use crate::noise::Noise;
 use crate::time::{Span, Stamp};
 use crate::types::{Frame, Measured, Observation, Sample, Value};
 
@@ -118,7 +119,8 @@ impl Sync {
         let measured = self.measured(now)?;
         let value = |state: &StateValue| self.measure(state.from, measured).map(|value| state.line.at(value));
         let state = self.state.as_ref().map(|state| state.iter().filter_map(value).collect());
-        let observation = Observation { stamp, frame_id, frames, state, task: Arc::clone(task) };
+        let observation =
+            Observation { stamp, frame_id, frames, state, task: Arc::clone(task), noise: Noise::default() };
         self.observed = Some(stamp);
         Ok(observation)
     }

@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::geometry::{Pose, PoseError};
+use crate::noise::Noise;
 use crate::time::{Span, Stamp};
 
 pub use frame::{Encoding, Frame, Layout, LayoutError, Mosaic};
@@ -103,6 +104,8 @@ pub struct Observation {
     pub state: Option<Vec<f64>>,
     /// The instruction.
     pub task: Arc<str>,
+    /// Where a policy that denoises starts.
+    pub noise: Noise,
 }
 
 /// Unit of a chunk straight from the network.

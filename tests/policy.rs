@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use vla_bundle::{Bundle, Integrity};
+use vla_runtime::noise::Noise;
 use vla_runtime::policy::{Observer, Policy, PolicyError, PolicyOptions, Provider, runtime_info};
 use vla_runtime::tensor::{Tensor, TensorData};
 
@@ -46,7 +47,7 @@ impl Observer for Watch {
 
 #[test]
 fn the_plan_computes_what_was_worked_out_by_hand() {
-    let outputs = load(&tiny()).unwrap().run(inputs(&[1, 2, 3]), &mut ()).unwrap();
+    let outputs = load(&tiny()).unwrap().run(inputs(&[1, 2, 3]), &Noise::default(), &mut ()).unwrap();
     let actions = vec![2.5, 3.0, 1.75, 0.0, -2.0, 3.0];
     assert_eq!(outputs.actions, Tensor::new(vec![2, 3], TensorData::F32(actions)));
     let kept = vec![true, false, true, false, true, true];
@@ -57,9 +58,9 @@ fn the_plan_computes_what_was_worked_out_by_hand() {
 fn graphs_of_the_instruction_run_again_only_when_it_changes() {
     let mut policy = load(&tiny()).unwrap();
     let mut watch = Watch::default();
-    let first = policy.run(inputs(&[1, 2, 3]), &mut watch).unwrap();
-    let second = policy.run(inputs(&[1, 2, 3]), &mut watch).unwrap();
-    let third = policy.run(inputs(&[4, 4]), &mut watch).unwrap();
+    let first = policy.run(inputs(&[1, 2, 3]), &Noise::default(), &mut watch).unwrap();
+    let second = policy.run(inputs(&[1, 2, 3]), &Noise::default(), &mut watch).unwrap();
+    let third = policy.run(inputs(&[4, 4]), &Noise::default(), &mut watch).unwrap();
     assert_eq!(watch.stages, ["text", "body", "body", "text", "body"]);
     assert_eq!(first, second);
     assert_eq!(third.actions.as_f32().unwrap(), [4.5, 5.0, 3.75, 2.0, 0.0, 5.0]);
@@ -68,7 +69,7 @@ fn graphs_of_the_instruction_run_again_only_when_it_changes() {
 #[test]
 fn an_observer_sees_every_tensor_that_the_plan_makes() {
     let mut watch = Watch::default();
-    load(&tiny()).unwrap().run(inputs(&[3, 1]), &mut watch).unwrap();
+    load(&tiny()).unwrap().run(inputs(&[3, 1]), &Noise::default(), &mut watch).unwrap();
     let names: Vec<_> = watch.tensors.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["word", "actions", "kept"]);
     assert_eq!(watch.tensors[0].1, Tensor::new(vec![1, 2, 1], TensorData::F32(vec![3.0, 1.0])));
@@ -80,20 +81,20 @@ fn a_tensor_of_another_shape_is_refused_with_both_shapes() {
     let mut wide = inputs(&[1, 2]);
     wide[0].1 = Tensor::new(vec![1, 3, 2, 4], TensorData::F32(vec![0.5; 24]));
     assert_eq!(
-        policy.run(wide, &mut ()).unwrap_err().to_string(),
+        policy.run(wide, &Noise::default(), &mut ()).unwrap_err().to_string(),
         "graph `body` input `pixels`: got [1, 3, 2, 4], the manifest wants [1, 3, 2, 3]"
     );
     assert_eq!(
-        policy.run(inputs(&[3; 21]), &mut ()).unwrap_err().to_string(),
+        policy.run(inputs(&[3; 21]), &Noise::default(), &mut ()).unwrap_err().to_string(),
         "graph `text` input `ids`: got [1, 21], the manifest wants [1, tokens] with tokens from 2 to 20"
     );
     let mut stateless = inputs(&[1, 2]);
     stateless.remove(1);
     assert_eq!(
-        policy.run(stateless, &mut ()).unwrap_err().to_string(),
+        policy.run(stateless, &Noise::default(), &mut ()).unwrap_err().to_string(),
         "graph `body` input `state`: no tensor of this name was given"
     );
-    policy.run(inputs(&[1, 2]), &mut ()).expect("a refused tensor leaves the policy usable");
+    policy.run(inputs(&[1, 2]), &Noise::default(), &mut ()).expect("a refused tensor leaves the policy usable");
 }
 
 /// A copy of the tiny bundle whose manifest went through `change`.
@@ -138,7 +139,7 @@ fn a_tensor_that_a_graph_makes_is_held_to_the_manifest_too() {
         manifest["graphs"]["body"]["inputs"][2]["dims"][1] = "words".into();
     });
     assert_eq!(
-        load(dir.path()).unwrap().run(inputs(&[1, 2, 3]), &mut ()).unwrap_err().to_string(),
+        load(dir.path()).unwrap().run(inputs(&[1, 2, 3]), &Noise::default(), &mut ()).unwrap_err().to_string(),
         "graph `text` output `word`: got [1, 3, 1], the manifest wants [1, words, 1] with words from 1 to 2"
     );
 }
@@ -188,7 +189,7 @@ fn policies_load_and_run_in_many_threads_at_once() {
     let run = |_| {
         std::thread::spawn(|| {
             let mut policy = movable(load(&tiny()).unwrap());
-            (0..20).map(|_| policy.run(inputs(&[1, 2, 3]), &mut ()).unwrap()).collect::<Vec<_>>()
+            (0..20).map(|_| policy.run(inputs(&[1, 2, 3]), &Noise::default(), &mut ()).unwrap()).collect::<Vec<_>>()
         })
     };
     let threads: Vec<_> = (0..8).map(run).collect();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use vla_bundle::{
-    Actions, Bundle, BundleError, Cadence, Checkpoint, FORMAT_VERSION, FileEntry, Golden, GoldenKind, Input, Integrity,
+    Actions, Bundle, BundleError, Checkpoint, FORMAT_VERSION, FileEntry, Golden, GoldenKind, Input, Integrity,
     MANIFEST_FILE, Manifest, Range, Stage, Streams, file_digest,
 };
 
@@ -23,8 +23,10 @@ pub(crate) struct Draft<'w> {
     pub streams: Streams,
     /// Tensors made from the streams.
     pub inputs: Vec<Input>,
-    /// Graphs in the order of the plan.
-    pub stages: Vec<(Graph<'w>, Cadence)>,
+    /// Graphs in the order in which they are written.
+    pub graphs: Vec<Graph<'w>>,
+    /// The order in which they run.
+    pub plan: Vec<Stage>,
     /// Ranges of the symbolic dimensions.
     pub dims: BTreeMap<String, Range>,
     /// The result.
@@ -100,7 +102,7 @@ fn write_files(
         inputs: draft.inputs,
         graphs: BTreeMap::new(),
         dims: draft.dims,
-        plan: Vec::new(),
+        plan: draft.plan,
         actions: draft.actions,
         io: request.io.clone(),
         golden: None,
@@ -110,17 +112,16 @@ fn write_files(
         fs::copy(&from, dir.join(&name)).map_err(failed)?;
         manifest.files.insert(name.clone(), entry(&dir.join(&name))?);
     }
-    let total_bytes = draft.stages.iter().map(|(graph, _)| graph.external_bytes()).sum();
+    let total_bytes = draft.graphs.iter().map(Graph::external_bytes).sum();
     let mut written_bytes = 0;
-    for (graph, every) in draft.stages {
+    for graph in draft.graphs {
         let name = graph.name().to_owned();
         let saved = graph.save(dir, &mut |bytes| {
             written_bytes += bytes;
             progress(Progress { graph: &name, written_bytes, total_bytes });
         })?;
         manifest.files.extend(saved.files);
-        manifest.graphs.insert(name.clone(), saved.graph);
-        manifest.plan.push(Stage::Run { graph: name, every });
+        manifest.graphs.insert(name, saved.graph);
     }
     Ok(manifest)
 }

@@ -34,6 +34,10 @@ pub struct Request {
     pub head: Option<Head>,
     /// Position of the first hidden state that the head reads, relative to the first action placeholder.
     pub hidden_offset: Option<i64>,
+    /// Checkpoint onto which the one above is merged, where that is an adapter.
+    pub base_checkpoint: Option<PathBuf>,
+    /// Denoising steps per inference.
+    pub denoise_steps: Option<u64>,
     /// Arithmetic type of the graphs.
     pub precision: Dtype,
     /// ONNX operator set of the graphs.

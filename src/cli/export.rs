@@ -54,6 +54,12 @@ pub struct Export {
     /// Position of the first hidden state that the head reads, relative to the first action placeholder.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     hidden_offset: Option<i64>,
+    /// Checkpoint onto which an adapter in --checkpoint is merged.
+    #[arg(long, value_name = "DIR")]
+    base_checkpoint: Option<PathBuf>,
+    /// Denoising steps per inference, where the checkpoint does not say.
+    #[arg(long, value_name = "N")]
+    denoise_steps: Option<u64>,
     /// Arithmetic type of the graphs.
     #[arg(long, default_value = "fp32", value_parser = precision())]
     precision: Dtype,
@@ -100,6 +106,8 @@ impl Export {
             center_crop: self.center_crop,
             head: self.head,
             hidden_offset: self.hidden_offset,
+            base_checkpoint: self.base_checkpoint,
+            denoise_steps: self.denoise_steps,
             precision: self.precision,
             opset: self.opset,
         })

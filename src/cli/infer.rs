@@ -1,5 +1,6 @@
 //! `vla infer`: one observation from files, answered once.
 
+mod noise;
 mod observation;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use vla_bundle::{Bundle, Integrity, Manifest};
 
 use super::runtime::{RuntimeArguments, key_value};
 use crate::inference::{Inference, Outcome, Recording};
+use crate::noise::Noise;
 use crate::policy::Observer;
 use crate::types::Chunk;
 
@@ -28,6 +30,12 @@ pub struct Infer {
     /// The state vector: a JSON array in the bundle's order, or an object by names.
     #[arg(long, value_name = "STATE.json")]
     state: Option<PathBuf>,
+    /// Noise that a denoising starts from: the tensor `flow.noise` or `diffusion.noise` of a file, or its only one.
+    #[arg(long, value_name = "FILE.safetensors", conflicts_with = "seed")]
+    noise: Option<PathBuf>,
+    /// Seed of the noise that a denoising starts from.
+    #[arg(long, value_name = "N", default_value = "0")]
+    seed: u64,
     /// Where the actions go; default: standard output.
     #[arg(long, value_name = "OUT.json")]
     out: Option<PathBuf>,
@@ -47,7 +55,11 @@ impl Infer {
         if self.task.trim().is_empty() {
             bail!("--task is empty, the policy wants an instruction");
         }
-        let observation = observation::read(manifest, &self.task, &self.images, self.state.as_deref())?;
+        let mut observation = observation::read(manifest, &self.task, &self.images, self.state.as_deref())?;
+        observation.noise = match &self.noise {
+            Some(path) => noise::read(manifest, path)?,
+            None => Noise::Seeded { seed: self.seed, stream: 0 },
+        };
         let mut inference = Inference::load(&bundle, &options)?;
         let mut recording = Recording::default();
         let observer: &mut dyn Observer = if self.stages.is_some() { &mut recording } else { &mut () };
@@ -74,6 +86,9 @@ struct Answer<'a> {
     normalized: Vec<&'a [f64]>,
     names: Vec<&'a str>,
     units: Vec<&'a str>,
+    /// Denoising steps that ran.
+    #[serde(skip_serializing_if = "is_zero")]
+    denoise_steps: u32,
 }
 
 impl<'a> Answer<'a> {
@@ -82,8 +97,19 @@ impl<'a> Answer<'a> {
             Some(io) => io.actions.iter().map(|dim| (dim.name.as_str(), dim.unit.word())).unzip(),
             None => vec![("unnamed", "unnamed"); manifest.actions.action_dim].into_iter().unzip(),
         };
-        Self { actions: rows(&outcome.chunk), normalized: rows(&outcome.normalized), names, units }
+        Self {
+            actions: rows(&outcome.chunk),
+            normalized: rows(&outcome.normalized),
+            names,
+            units,
+            denoise_steps: outcome.denoise_steps,
+        }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 fn rows<Unit>(chunk: &Chunk<Unit>) -> Vec<&[f64]> {

@@ -6,9 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use vla_bundle::{
-    Bundle, Cadence, Dtype, GoldenKind, Graph, Integrity, Manifest, Source, Stage, TensorSpec, Unnormalize,
-};
+use vla_bundle::{Bundle, Dtype, GoldenKind, Graph, Integrity, Manifest, Source, TensorSpec, Unnormalize};
 
 use super::bench::placement_lines;
 use super::runtime::RuntimeArguments;
@@ -59,18 +57,12 @@ fn describe(bundle: &Bundle) -> String {
         line(&mut text, "input", &format!("{} <- {}", input.tensor, source(&input.source)));
     }
     for entry in &manifest.plan {
-        let Stage::Run { graph, every } = entry;
-        let cadence = match every {
-            Cadence::Instruction => "per instruction",
-            Cadence::Observation => "per observation",
-        };
-        let size = graph_size(manifest, &manifest.graphs[graph]);
-        line(&mut text, "run", &format!("{graph} {cadence}, {size}"));
-        line(
-            &mut text,
-            "",
-            &format!("  {} -> {}", specs(&manifest.graphs[graph].inputs), specs(&manifest.graphs[graph].outputs)),
-        );
+        let (word, cadence) = words::stage(entry);
+        for name in entry.graphs() {
+            let graph = &manifest.graphs[name];
+            line(&mut text, word, &format!("{name} {cadence}, {}", graph_size(manifest, graph)));
+            line(&mut text, "", &format!("  {} -> {}", specs(&graph.inputs), specs(&graph.outputs)));
+        }
     }
     for (symbol, range) in &manifest.dims {
         line(&mut text, "length", &format!("{symbol} {} to {}, tuned for {}", range.min, range.max, range.opt));

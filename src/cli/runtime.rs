@@ -24,6 +24,9 @@ pub struct RuntimeArguments {
     /// Whether these threads keep their cores busy while they wait.
     #[arg(long, value_enum, default_value = "off")]
     spinning: OnOff,
+    /// Steps of a denoising; default: as many as the bundle says.
+    #[arg(long, value_name = "N")]
+    denoise_steps: Option<NonZeroUsize>,
 }
 
 /// A switch with both states written out.
@@ -45,6 +48,7 @@ impl RuntimeArguments {
                 OnOff::On => Spinning::On,
                 OnOff::Off => Spinning::Off,
             },
+            denoise_steps: self.denoise_steps,
         })
     }
 }
@@ -55,6 +59,7 @@ pub fn policy_options(parameters: &RunParameters) -> Result<PolicyOptions, Polic
         provider: Provider::from_text(parameters.provider(), parameters.provider_options())?,
         intra_op_threads: parameters.intra_op_threads().and_then(NonZeroUsize::new),
         spinning: Spinning::Off,
+        denoise_steps: parameters.denoise_steps().and_then(NonZeroUsize::new),
     })
 }
 

@@ -62,6 +62,7 @@ pub fn declare<'a>(
         ("dry_run", ParamValue::Bool(true)),
         ("provider", ParamValue::String("cpu".to_owned())),
         ("assumed_latency_ms", ParamValue::Double(0.0)),
+        ("noise_seed", ParamValue::Int(0)),
         ("use_sim_time", ParamValue::Bool(false)),
     ] {
         declared.entry(name.to_owned()).and_modify(|parameter| parameter.value = Some(value));
@@ -84,13 +85,15 @@ fn empty(description: &str, kind: ParamKind, setting: Setting) -> Declared {
 type Row = (&'static str, ParamKind, Setting, &'static str);
 
 /// The table of [`super::RunParameters::parse`], in its order.
-const OWN: [Row; 17] = [
+const OWN: &[Row] = &[
     ("bundle", ParamKind::String, Setting::AtStart, "folder of the policy's bundle"),
     ("profile", ParamKind::String, Setting::AtStart, "file of the robot profile"),
     ("task", ParamKind::String, Setting::Live, "the instruction; setting it is a new instruction, empty stops"),
     ("dry_run", ParamKind::Bool, Setting::Live, "whether nothing moves; true at any time, false at the start only"),
     ("provider", ParamKind::String, Setting::AtStart, "where the graphs run: cpu, cuda or tensorrt"),
     ("intra_op_threads", ParamKind::Int { from: 1 }, Setting::AtStart, "threads that share one operator"),
+    ("denoise_steps", ParamKind::Int { from: 1 }, Setting::AtStart, "steps of a denoising; the bundle's where not set"),
+    ("noise_seed", ParamKind::Int { from: 0 }, Setting::AtStart, "seed of the noise that a denoising starts from"),
     ("inference_rate_hz", ParamKind::Double { from: 0.0 }, Setting::AtStart, "most inferences per second, above 0"),
     ("n_action_steps", ParamKind::Int { from: 1 }, Setting::AtStart, "steps of a chunk that are executed"),
     ("max_skew_ms", ParamKind::Double { from: 0.0 }, Setting::AtStart, "largest difference between stamps of inputs"),

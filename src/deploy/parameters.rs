@@ -54,6 +54,8 @@ pub struct RunParameters {
     pub(super) provider: String,
     pub(super) provider_options: Vec<(String, String)>,
     pub(super) intra_op_threads: Option<usize>,
+    pub(super) denoise_steps: Option<usize>,
+    pub(super) noise_seed: u64,
     pub(super) inference_rate_hz: f64,
     pub(super) n_action_steps: usize,
     pub(super) max_skew: Span,
@@ -90,6 +92,8 @@ impl RunParameters {
     /// | `provider` | string | cpu |
     /// | `provider_options.<key>` | bool, integer, number or string | the provider's |
     /// | `intra_op_threads` | integer, at least 1 | ONNX Runtime's |
+    /// | `denoise_steps` | integer, at least 1 | the bundle's |
+    /// | `noise_seed` | integer, at least 0 | 0 |
     /// | `inference_rate_hz` | number above 0 | required |
     /// | `n_action_steps` | integer, at least 1 | required |
     /// | `max_skew_ms` | number, at least 0 | required |
@@ -109,6 +113,8 @@ impl RunParameters {
             provider: reader.string("provider").unwrap_or_else(|| "cpu".to_owned()),
             provider_options: reader.family(PROVIDER_OPTIONS).into_iter().collect(),
             intra_op_threads: reader.count("intra_op_threads"),
+            denoise_steps: reader.count("denoise_steps"),
+            noise_seed: reader.seed("noise_seed").unwrap_or(0),
             inference_rate_hz: reader.inference_rate(),
             n_action_steps: reader.required("n_action_steps", Reader::count, 1),
             max_skew: reader.required("max_skew_ms", Reader::millis, Span::ZERO),
@@ -150,6 +156,11 @@ impl RunParameters {
     /// Threads of one operator; `None` leaves it to ONNX Runtime.
     pub fn intra_op_threads(&self) -> Option<usize> {
         self.intra_op_threads
+    }
+
+    /// Steps of a denoising; `None` leaves it to the bundle.
+    pub fn denoise_steps(&self) -> Option<usize> {
+        self.denoise_steps
     }
 
     /// Whether `/clock` is the clock.
@@ -195,6 +206,18 @@ impl Reader {
             ParamValue::Int(value) => match usize::try_from(value) {
                 Ok(count) if count >= 1 => return Some(count),
                 _ => self.problems.push(format!("`{name}` is {value}, wanted at least 1")),
+            },
+            other => self.wrong(name, &other, "an integer"),
+        }
+        None
+    }
+
+    /// A whole number that is not negative.
+    fn seed(&mut self, name: &str) -> Option<u64> {
+        match self.values.remove(name)? {
+            ParamValue::Int(value) => match u64::try_from(value) {
+                Ok(seed) => return Some(seed),
+                Err(_) => self.problems.push(format!("`{name}` is {value}, wanted at least 0")),
             },
             other => self.wrong(name, &other, "an integer"),
         }
@@ -317,12 +340,14 @@ mod tests {
             ("max_skew_ms", ParamValue::Double(f64::NAN)),
             ("images.front", ParamValue::Int(3)),
             ("intra_op_threads", ParamValue::Double(2.0)),
+            ("denoise_steps", ParamValue::Int(0)),
+            ("noise_seed", ParamValue::Int(-4)),
             ("n_actions_steps", ParamValue::Int(8)),
         ]);
         assert_eq!(
             RunParameters::parse(&wrong).unwrap_err().to_string(),
             "parameters: `dry_run` is a string, wanted a bool; `intra_op_threads` is a number, wanted an integer; \
-             `inference_rate_hz` is missing; `n_action_steps` is 0, wanted at least 1; `max_skew_ms` is NaN, wanted at \
+             `denoise_steps` is 0, wanted at least 1; `noise_seed` is -4, wanted at least 0; `inference_rate_hz` is missing; `n_action_steps` is 0, wanted at least 1; `max_skew_ms` is NaN, wanted at \
              least 0; `images.front` is an integer, wanted a string; `n_actions_steps` is not a parameter of this node"
         );
     }

@@ -4,7 +4,7 @@ use super::clock::Stopwatch;
 use crate::policy::Observer;
 use crate::time::Span;
 
-/// Lengths of the stages of one inference, by name.
+/// Lengths of the stages of one inference, by name; a stage inside a loop has the sum of its runs.
 pub type StageLengths = Vec<(String, Span)>;
 
 /// Watches one inference.
@@ -28,7 +28,12 @@ impl Observer for StageTimer {
     }
 
     fn end(&mut self) {
-        self.done.extend(self.running.take().map(|(name, watch)| (name, watch.elapsed())));
+        let Some((name, watch)) = self.running.take() else { return };
+        let length = watch.elapsed();
+        match self.done.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum = *sum + length,
+            None => self.done.push((name, length)),
+        }
     }
 }
 
@@ -90,6 +95,17 @@ mod tests {
         let costs = StageCost::of_inferences(&inferences);
         let seen: Vec<_> = costs.iter().map(|c| (c.name.as_str(), c.runs(), c.quantile(1.0).millis())).collect();
         assert_eq!(seen, [("text", 1, 1.0), ("body", 2, 5.0)]);
+    }
+
+    #[test]
+    fn a_stage_that_runs_again_adds_to_its_length() {
+        let mut timer = StageTimer::default();
+        for name in ["step", "head", "step", "head"] {
+            timer.stage(name);
+        }
+        timer.end();
+        let names: Vec<_> = timer.into_lengths().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["step", "head"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use vla_bundle::{Manifest, Source, StateStep};
 
+use crate::noise::Noise;
 use crate::time::Stamp;
 use crate::types::{Encoding, Frame, Observation};
 
@@ -18,6 +19,7 @@ pub fn synthetic_observation(manifest: &Manifest, width: u32, height: u32) -> Ob
         frames: cameras.map(|(index, camera)| Arc::new(picture(&camera.name, index as u32, [width, height]))).collect(),
         state: manifest.streams.state.map(|stream| state(manifest, stream.dim)),
         task: Arc::from(TASK),
+        noise: Noise::default(),
     }
 }
 

@@ -7,7 +7,9 @@ use vla_bundle::{Dim, Dtype, Graph, Range, TensorSpec};
 
 use super::error::{PolicyError, Side};
 
-/// Lengths of the symbolic dimensions in one run: each symbol has one length everywhere.
+/// Lengths of the symbolic dimensions in one run: each symbol has one length everywhere. Every step of a loop goes on
+/// from those that were known before the loop.
+#[derive(Clone)]
 pub(super) struct Lengths<'m> {
     ranges: &'m BTreeMap<String, Range>,
     known: BTreeMap<String, u64>,

@@ -107,6 +107,45 @@ pub enum PolicyError {
         /// ONNX Runtime's words.
         reason: String,
     },
+    /// A number of denoising steps that the policy cannot take.
+    #[error("denoise steps: got {got}, the policy takes 1 to {most}")]
+    Steps {
+        /// Steps that were asked for.
+        got: u64,
+        /// The most it takes.
+        most: u64,
+    },
+    /// A number of denoising steps for a policy that does not denoise.
+    #[error("denoise steps: got {0}, the policy does not denoise")]
+    NoSteps(usize),
+    /// Noise of another length than the policy's sample.
+    #[error("noise: got {got} numbers, the policy denoises {shape:?}")]
+    NoiseLength {
+        /// Numbers that were given.
+        got: usize,
+        /// Lengths of the sample.
+        shape: Vec<usize>,
+    },
+    /// Noise or a prediction is NaN or infinite.
+    #[error("tensor `{name}`, step {step} of the loop: value {index} is {value}")]
+    NotFinite {
+        /// Tensor name.
+        name: String,
+        /// Step of the loop, counted from 0.
+        step: u64,
+        /// Index of the first such value, row-major.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The policy wrote the token that ends an answer before the answer was whole.
+    #[error("the policy ended its answer after {got} of {wanted} tokens")]
+    EndedEarly {
+        /// Tokens before the end.
+        got: u64,
+        /// Tokens of an answer.
+        wanted: u64,
+    },
     /// ONNX Runtime failed while it ran a graph.
     #[error("graph `{graph}`: run failed: {reason}")]
     Run {

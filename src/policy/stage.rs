@@ -4,7 +4,7 @@ use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session, SessionOutputs};
 use ort::value::DynValue;
-use vla_bundle::{Bundle, Cadence, Graph, TensorSpec};
+use vla_bundle::{Bundle, Graph, TensorSpec};
 
 use super::check::{Lengths, check_graph};
 use super::error::{PolicyError, Side, reason};
@@ -15,7 +15,6 @@ use super::{PolicyOptions, Spinning};
 /// A session and what the manifest says about it.
 pub(super) struct Stage {
     pub name: String,
-    pub every: Cadence,
     graph: Graph,
     session: Session,
     /// Memory of the GPU that outputs stay in; `None` on the CPU.
@@ -23,15 +22,15 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Loads the graph that a plan entry names; the second result is empty where the library cannot tell.
+    /// Loads the graph `name`; the second result is empty where the library cannot tell.
     pub fn load(
         bundle: &Bundle,
-        entry: &vla_bundle::Stage,
+        name: &str,
         options: &PolicyOptions,
         runtime: &Runtime,
     ) -> Result<(Self, Vec<Placement>), PolicyError> {
-        let vla_bundle::Stage::Run { graph: name, every } = entry;
-        let graph = bundle.manifest().graphs[name].clone();
+        let name = name.to_owned();
+        let graph = bundle.manifest().graphs[&name].clone();
         let provider = &options.provider;
         let path = bundle.path(&graph.file);
         let mut builder = builder(options, runtime)
@@ -46,18 +45,18 @@ impl Stage {
                 reason: format!("graph `{name}` cannot load: {}", reason(&e)),
             },
         })?;
-        check_graph(name, &graph, [session.inputs(), session.outputs()])?;
+        check_graph(&name, &graph, [session.inputs(), session.outputs()])?;
         let mut placement = Vec::new();
         if let Some(native) = runtime.placement_interface() {
             let nodes = native
                 .assignments(&session)
                 .map_err(|reason| PolicyError::Provider { provider: provider.name(), reason })?;
-            check_fallback(provider, name, &nodes)?;
-            placement = count(name, &nodes);
+            check_fallback(provider, &name, &nodes)?;
+            placement = count(&name, &nodes);
         }
         let device = provider.gpu().map(|gpu| memory(AllocationDevice::CUDA, gpu, MemoryType::Default)).transpose();
         let device = device.map_err(|e| PolicyError::Provider { provider: provider.name(), reason: reason(&e) })?;
-        Ok((Self { name: name.clone(), every: *every, graph, session, device }, placement))
+        Ok((Self { name, graph, session, device }, placement))
     }
 
     /// Runs the graph; tensors that `on_host` names come back readable, others stay where they were made.
@@ -155,9 +154,8 @@ mod tests {
     fn a_bound_run_gives_what_a_plain_run_gives() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/bundles/tiny");
         let bundle = Bundle::load(&dir, Integrity::Sizes).unwrap();
-        let entry = &bundle.manifest().plan[1];
         let runtime = library::runtime().unwrap();
-        let (mut stage, _) = Stage::load(&bundle, entry, &PolicyOptions::default(), runtime).unwrap();
+        let (mut stage, _) = Stage::load(&bundle, "body", &PolicyOptions::default(), runtime).unwrap();
         let tensor = |shape: &[usize]| {
             let values = (0..shape.iter().product::<usize>()).map(|i| i as f32 - 4.5).collect();
             Tensor::new(shape.to_vec(), TensorData::F32(values))

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use vla_bundle::{
-    Actions, Cadence, CameraStream, ImageStep, Input, Orientation, Range, Source, StateStep, StateStream, Streams,
-    TextStep, Unnormalize,
+    Actions, Cadence, CameraStream, ImageStep, Input, Orientation, Range, Source, Stage, StateStep, StateStream,
+    Streams, TextStep, Unnormalize,
 };
 
 use crate::ExportError;
@@ -159,6 +159,8 @@ impl Prismatic {
         let key = Some(self.statistics.key().to_owned());
         let checkpoint = identity(&self.dir, &self.sources(), key, dropped)?;
         let state_warnings = self.proprio.iter().flat_map(|proprio| &proprio.bounds.warnings);
+        let run = |(graph, every): &(Graph<'w>, Cadence)| Stage::Run { graph: graph.name().to_owned(), every: *every };
+        let plan = stages.iter().map(run).collect();
         Ok(Draft {
             system,
             checkpoint,
@@ -167,7 +169,8 @@ impl Prismatic {
                 state: self.proprio.as_ref().map(|proprio| StateStream { dim: proprio.dim as usize }),
             },
             inputs: self.inputs(),
-            stages,
+            graphs: stages.into_iter().map(|(graph, _)| graph).collect(),
+            plan,
             dims: self.dims(),
             actions: Actions {
                 tensor: "normalized_actions".to_owned(),

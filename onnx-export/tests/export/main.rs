@@ -33,6 +33,8 @@ fn request(system: System, checkpoint: &Path, out: &Path) -> Request {
         center_crop: Some(CenterCrop::On),
         head: None,
         hidden_offset: None,
+        base_checkpoint: None,
+        denoise_steps: None,
         precision: Dtype::Fp32,
         opset: 23,
     }

@@ -9,8 +9,8 @@ use super::{checkpoint, exported, request};
 
 fn tensors(manifest: &Manifest) -> Vec<String> {
     let mut lines = Vec::new();
-    for stage in &manifest.plan {
-        let graph = &manifest.graphs[stage.graph()];
+    for name in manifest.plan.iter().flat_map(vla_bundle::Stage::graphs) {
+        let graph = &manifest.graphs[name];
         let list = |specs: &[vla_bundle::TensorSpec]| {
             let text = |s: &vla_bundle::TensorSpec| {
                 let dims: Vec<String> = s.dims.iter().map(ToString::to_string).collect();
@@ -18,7 +18,7 @@ fn tensors(manifest: &Manifest) -> Vec<String> {
             };
             specs.iter().map(text).collect::<Vec<_>>().join(", ")
         };
-        lines.push(format!("{}: {} -> {}", stage.graph(), list(&graph.inputs), list(&graph.outputs)));
+        lines.push(format!("{name}: {} -> {}", list(&graph.inputs), list(&graph.outputs)));
     }
     lines
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Map, Value};
 use vla_bundle::Manifest;
 
+use crate::noise::Noise;
 use crate::time::Stamp;
 use crate::types::{Encoding, Frame, Observation};
 
@@ -45,7 +46,8 @@ pub fn read(
         (Some(stream), Some(values)) if values.len() == stream.dim => Some(values),
         (Some(stream), Some(values)) => bail!("state: got {} values, the policy takes {}", values.len(), stream.dim),
     };
-    Ok(Observation { stamp: Stamp::default(), frame_id: String::new(), frames, state, task: Arc::from(task) })
+    let (stamp, frame_id, noise) = (Stamp::default(), String::new(), Noise::default());
+    Ok(Observation { stamp, frame_id, frames, state, task: Arc::from(task), noise })
 }
 
 fn check_cameras(names: &[&str], images: &[(String, String)]) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
-//! Preprocessing steps as a person reads them.
+//! The manifest's data as a person reads it.
 
-use vla_bundle::{Idct, ImageStep, ResizeKernel, StateStep, TextStep};
+use vla_bundle::{Cadence, FlowTarget, Idct, ImageStep, ResizeKernel, Rule, Stage, StateStep, TextStep};
 
 /// Steps joined by commas.
 pub fn image_steps(steps: &[ImageStep]) -> String {
@@ -57,6 +57,23 @@ pub fn text_steps(steps: &[TextStep]) -> String {
         TextStep::Tokenize { file, .. } => format!("ids by {file}"),
         TextStep::EnsureLastToken { id } => format!("last id {id}"),
     }))
+}
+
+/// What is done to the graphs of an entry of the plan, and when.
+pub fn stage(stage: &Stage) -> (&'static str, String) {
+    match stage {
+        Stage::Run { every: Cadence::Instruction, .. } => ("run", "per instruction".to_owned()),
+        Stage::Run { every: Cadence::Observation, .. } => ("run", "per observation".to_owned()),
+        Stage::Denoise(denoise) => {
+            let rule = match &denoise.rule {
+                Rule::Flow { target: FlowTarget::NoiseMinusData, .. } => "flow from t = 1 to 0",
+                Rule::Flow { target: FlowTarget::DataMinusNoise, .. } => "flow from t = 0 to 1",
+                Rule::Ddim { .. } => "DDIM",
+            };
+            ("denoise", format!("{} times per observation ({rule})", denoise.steps))
+        }
+        Stage::Autoregress(autoregress) => ("autoregress", format!("{} times per observation", autoregress.count - 1)),
+    }
 }
 
 fn join(words: impl Iterator<Item = String>) -> String {

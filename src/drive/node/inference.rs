@@ -75,6 +75,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::noise::Noise;
     use crate::time::Stamp;
     use crate::types::Chunk;
 
@@ -104,6 +105,7 @@ mod tests {
             frames: vec![],
             state: Some(vec![1.5, -2.0]),
             task: Arc::from(task),
+            noise: Noise::default(),
         }
     }
 
