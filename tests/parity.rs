@@ -64,11 +64,41 @@ fn every_stage_of_the_policy_with_action_tokens_equals_the_original_and_the_toke
     assert!(tokens.iter().any(|id| *id < 768) && tokens.iter().any(|id| *id > 1023), "{tokens:?}");
 }
 
+/// The original stores tensors of the language model for the first step, and the head's input for the last one.
+const DENOISING_STAGES: [Stage; 10] = [
+    ("pixel_values", "pixel_values", 0.0),
+    ("proprio.normalized", "proprio", 0.0),
+    ("vision.dino", "vision.dino", 1e-4),
+    ("vision.siglip", "vision.siglip", 1e-4),
+    ("projected_patches", "projected_patches", 1e-4),
+    ("diffusion.noise", "diffusion.noise", 0.0),
+    ("multimodal_embeds", "multimodal_embeds.step0", 1e-4),
+    ("llm.final_norm", "hidden_states.step0", 2e-4),
+    ("action_hidden_states", "action_hidden_states.step49", 1e-3),
+    ("normalized_actions", "normalized_actions", 3.34e-4),
+];
+
+#[test]
+fn every_stage_and_step_of_the_denoising_policy_equals_the_original() {
+    let run = Run::of("openvla_oft_diffusion");
+    run.check(&DENOISING_STAGES);
+    let [expected, stages] = run.tensors();
+    let predictions = floats(&expected.tensor("diffusion.noise_pred").unwrap());
+    for (step, want) in predictions.chunks(8 * 7).enumerate() {
+        let got = floats(&stages.tensor(&format!("noise_prediction.step{step}")).unwrap());
+        let worst = worst(want, &got);
+        assert!(worst <= 3e-4, "step {step} differs from the original by {worst}");
+    }
+    assert_eq!(run.answer["denoise_steps"], 50);
+}
+
 /// One case, exported and run.
 struct Run {
     expected: Vec<u8>,
     stages: Vec<u8>,
     answer: Value,
+    /// Largest absolute difference of an action.
+    tolerance: f64,
 }
 
 impl Run {
@@ -84,6 +114,7 @@ impl Run {
             expected: std::fs::read(case.join("expected.safetensors")).unwrap(),
             stages: std::fs::read(stages).unwrap(),
             answer: serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap(),
+            tolerance: commands["compare"]["atol"].as_f64().unwrap(),
         }
     }
 
@@ -96,7 +127,7 @@ impl Run {
         for (original, ours, tolerance) in stages {
             let [want, got] = [floats(&expected.tensor(original).unwrap()), floats(&got.tensor(ours).unwrap())];
             assert_eq!(want.len(), got.len(), "{ours}");
-            let worst = want.iter().zip(&got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let worst = worst(&want, &got);
             assert!(worst <= *tolerance, "{ours} differs from the original by {worst}, more than {tolerance}");
         }
         let prompt = ids(&expected.tensor("prompt.input_ids").unwrap());
@@ -114,7 +145,7 @@ impl Run {
         let got: Vec<f64> = rows.iter().flat_map(|row| row.as_array().unwrap()).map(|v| v.as_f64().unwrap()).collect();
         assert_eq!([rows.len(), got.len()], [8, want.len()]);
         for (index, (got, want)) in got.iter().zip(&want).enumerate() {
-            assert!((got - want).abs() <= 1e-4, "action {index} is {got}, the original's {want}");
+            assert!((got - want).abs() <= self.tolerance, "action {index} is {got}, the original's {want}");
         }
     }
 }
@@ -134,6 +165,10 @@ fn vla(case: &Path, arguments: &Value, places: &[(&str, &PathBuf)], more: &[&str
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{log}");
     assert_eq!(log, "", "an export or inference of a good checkpoint warns of nothing");
+}
+
+fn worst(want: &[f32], got: &[f32]) -> f32 {
+    want.iter().zip(got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 fn floats(tensor: &TensorView) -> Vec<f32> {

@@ -1,6 +1,6 @@
 //! LightVLA (Jiang et al. 2025): OpenVLA-OFT with picture tokens pruned, without parameters, before the first layer.
 
-use vla_bundle::{Cadence, Range};
+use vla_bundle::Range;
 
 use crate::ExportError;
 use crate::bundle_writer::Draft;
@@ -18,15 +18,12 @@ const KEPT_PERCENT: u64 = 15;
 
 /// The bundle: as in OpenVLA-OFT, with a pruner where that has the plain sequence.
 pub fn draft(policy: &Prismatic) -> Result<Draft<'_>, ExportError> {
-    let mut stages = graphs::pieces(policy)?;
-    stages.extend([
-        (prune(policy)?, Cadence::Observation),
-        (graphs::language(policy, "pruned_embeds", "kept")?, Cadence::Observation),
-        (head::graph(policy, "kept")?, Cadence::Observation),
-    ]);
-    let mut draft = policy.draft("lightvla", stages)?;
+    let language = graphs::language(policy, "pruned_embeds", "kept")?;
+    let body = vec![prune(policy)?, language, head::graph(policy, "kept")?];
+    let mut draft = policy.draft("lightvla", body)?;
     draft.dims.insert("kept".to_owned(), kept_range(policy));
-    draft.actions.kept_tokens = Some("prune.kept_mask".to_owned());
+    // Where the actions come out of noise, every step keeps its own patches, and none of them outlives its step.
+    draft.actions.kept_tokens = (!policy.head.denoises()).then(|| "prune.kept_mask".to_owned());
     Ok(draft)
 }
 
@@ -37,8 +34,7 @@ fn prune(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
     let pieces = graphs::Pieces::of(&mut graph, policy)?;
     let mut root = graph.root();
     let mut g = root.at("prune");
-    let after: Vec<&Value> = pieces.proprio.iter().chain([&pieces.tail]).collect();
-    let task = g.concat("task", 1, &after, &symbol("task"))?;
+    let task = g.concat("task", 1, &pieces.after_patches(), &symbol("task"))?;
     let kept_mask = kept_mask(&mut g, [&pieces.patches, &task], policy.config.llama.hidden)?;
     let embeds = g.concat("embeds", 1, &[&pieces.bos, &pieces.patches, &task], &symbol("tokens"))?;
 

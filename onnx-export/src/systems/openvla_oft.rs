@@ -1,6 +1,6 @@
 //! OpenVLA-OFT (Kim, Finn, Liang 2025): one bidirectional pass decodes a whole chunk.
 
-use vla_bundle::{Cadence, Dim};
+use vla_bundle::Dim;
 
 use crate::ExportError;
 use crate::bundle_writer::Draft;
@@ -13,16 +13,16 @@ pub const HIDDEN_OFFSET: i64 = -1;
 
 /// The bundle: pictures, state and text become one sequence, which the language model and the head turn into actions.
 pub fn draft(policy: &Prismatic) -> Result<Draft<'_>, ExportError> {
-    let mut stages = graphs::pieces(policy)?;
-    stages.extend([
-        (sequence(policy)?, Cadence::Observation),
-        (graphs::language(policy, "multimodal_embeds", "tokens")?, Cadence::Observation),
-        (head::graph(policy, "tokens")?, Cadence::Observation),
-    ]);
-    policy.draft("openvla_oft", stages)
+    policy.draft("openvla_oft", body(policy)?)
 }
 
-/// `[BOS | patches | proprio | prompt | zeros | stop]` as `multimodal_embeds [1, tokens, hidden]`, and its positions.
+/// The graphs from the pieces of the sequence to the head's word on the actions.
+pub fn body(policy: &Prismatic) -> Result<Vec<Graph<'_>>, ExportError> {
+    let language = graphs::language(policy, "multimodal_embeds", "tokens")?;
+    Ok(vec![sequence(policy)?, language, head::graph(policy, "tokens")?])
+}
+
+/// `[BOS | patches | proprio | time | prompt | actions | stop]`, those that there are, as `multimodal_embeds [1, tokens, hidden]`, and its positions.
 fn sequence(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
     let tokens: Dim = symbol("tokens");
     let mut graph = Graph::new("sequence");

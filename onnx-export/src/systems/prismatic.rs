@@ -1,6 +1,7 @@
 //! What the OpenVLA family shares: a Prismatic VLM (two vision towers, a projector, Llama) with parts beside it.
 
 mod config;
+pub mod denoise;
 pub mod film;
 pub mod graphs;
 pub mod head;
@@ -27,6 +28,9 @@ use head::ActionHead;
 /// Tokens of an instruction to tune for, and the most that are allowed (about 200 words).
 const PROMPT_OPT: u64 = 35;
 const PROMPT_MAX: u64 = 256;
+
+/// The plan's result.
+const ACTIONS: &str = "normalized_actions";
 
 /// The original's guard against dimensions without a range.
 const RANGE_EPS: f64 = 1e-8;
@@ -80,7 +84,7 @@ impl Prismatic {
     pub fn open(request: &Request, hidden_offset: i64) -> Result<Self, ExportError> {
         let asked = Asked::of(request, hidden_offset)?;
         let dir = request.checkpoint.as_path();
-        let head = ActionHead::open(dir, request.head)?;
+        let head = ActionHead::open(dir, request)?;
         let config = Config::read(dir)?;
         let model = Weights::open_safetensors(dir)?;
         let statistics = Statistics::read(dir, StatisticsSource::File, request.unnorm_key.as_deref())?;
@@ -125,14 +129,17 @@ impl Prismatic {
 
     /// Lengths of the sequence before anything is pruned.
     pub fn token_range(&self) -> Range {
-        let around = self.patches() + u64::from(self.proprio.is_some()) + self.action_tokens() + 1;
-        self.prompt_range(around)
+        self.prompt_range(self.around())
+    }
+
+    /// Tokens that are not the prompt's.
+    fn around(&self) -> u64 {
+        self.patches() + u64::from(self.proprio.is_some()) + u64::from(self.head.denoises()) + self.action_tokens() + 1
     }
 
     /// The prompt's lengths, BOS included, with `more` tokens added.
     fn prompt_range(&self, more: u64) -> Range {
-        let around = self.patches() + u64::from(self.proprio.is_some()) + self.action_tokens() + 1;
-        let max = self.config.max_tokens.saturating_sub(around).min(PROMPT_MAX);
+        let max = self.config.max_tokens.saturating_sub(self.around()).min(PROMPT_MAX);
         // BOS and the closing space are always there.
         Range { min: 2 + more, opt: PROMPT_OPT.min(max) + more, max: max + more }
     }
@@ -149,18 +156,35 @@ impl Prismatic {
         })
     }
 
-    /// The bundle of these graphs. Every tensor that none of them read must be one of the known dead ones.
-    pub fn draft<'w>(
-        &'w self,
-        system: &'static str,
-        stages: Vec<(Graph<'w>, Cadence)>,
-    ) -> Result<Draft<'w>, ExportError> {
+    /// The graphs, those of the sequence's pieces before `body`, and their order: a head that denoises runs the body once
+    /// per step.
+    pub fn plan<'w>(&'w self, body: Vec<Graph<'w>>) -> Result<(Vec<Graph<'w>>, Vec<Stage>), ExportError> {
+        let mut graphs = Vec::new();
+        let mut plan = Vec::new();
+        for (graph, every) in graphs::pieces(self)? {
+            plan.push(Stage::Run { graph: graph.name().to_owned(), every });
+            graphs.push(graph);
+        }
+        let body: Vec<Graph> = denoise::noisy(self)?.into_iter().chain(body).collect();
+        let names = body.iter().map(|graph| graph.name().to_owned());
+        match &self.head {
+            ActionHead::Diffusion { steps, .. } => plan.push(denoise::stage(self, names.collect(), *steps)),
+            ActionHead::L1(_) | ActionHead::Discrete => {
+                plan.extend(names.map(|graph| Stage::Run { graph, every: Cadence::Observation }));
+            }
+        }
+        graphs.extend(body);
+        Ok((graphs, plan))
+    }
+
+    /// The bundle that runs `body` on the pieces of the sequence. Every tensor that no graph read must be one of the known
+    /// dead ones.
+    pub fn draft<'w>(&'w self, system: &'static str, body: Vec<Graph<'w>>) -> Result<Draft<'w>, ExportError> {
+        let (graphs, plan) = self.plan(body)?;
         let dropped = self.dropped()?;
         let key = Some(self.statistics.key().to_owned());
         let checkpoint = identity(&self.dir, &self.sources(), key, dropped)?;
         let state_warnings = self.proprio.iter().flat_map(|proprio| &proprio.bounds.warnings);
-        let run = |(graph, every): &(Graph<'w>, Cadence)| Stage::Run { graph: graph.name().to_owned(), every: *every };
-        let plan = stages.iter().map(run).collect();
         Ok(Draft {
             system,
             checkpoint,
@@ -169,11 +193,11 @@ impl Prismatic {
                 state: self.proprio.as_ref().map(|proprio| StateStream { dim: proprio.dim as usize }),
             },
             inputs: self.inputs(),
-            graphs: stages.into_iter().map(|(graph, _)| graph).collect(),
+            graphs,
             plan,
             dims: self.dims(),
             actions: Actions {
-                tensor: "normalized_actions".to_owned(),
+                tensor: ACTIONS.to_owned(),
                 chunk_size: self.chunk_size as usize,
                 action_dim: self.action_dim as usize,
                 unnormalize: self.unnormalize(),
@@ -218,7 +242,7 @@ impl Prismatic {
 
     /// The parts beside the model, of which every tensor is used.
     fn components(&self) -> impl Iterator<Item = &Weights> {
-        self.head.weights().into_iter().chain(self.proprio.as_ref().map(|proprio| &proprio.weights))
+        self.head.weights().chain(self.proprio.as_ref().map(|proprio| &proprio.weights))
     }
 
     fn sources(&self) -> Vec<PathBuf> {
@@ -255,12 +279,19 @@ impl Prismatic {
         }
     }
 
+    /// The prompt without BOS.
+    fn prompt_tail_range(&self) -> Range {
+        let Range { min, opt, max } = self.prompt_range(0);
+        Range { min: min - 1, opt: opt - 1, max: max - 1 }
+    }
+
     fn dims(&self) -> BTreeMap<String, Range> {
         let exact = |n: u64| Range { min: n, opt: n, max: n };
         [
             ("cameras", exact(self.cameras.len() as u64)),
             ("patches", exact(self.patches())),
             ("prompt", self.prompt_range(0)),
+            ("prompt_tail", self.prompt_tail_range()),
             // Without BOS, with the stop token.
             ("tail", self.prompt_range(self.action_tokens())),
             ("tokens", self.token_range()),

@@ -7,7 +7,7 @@ use vla_bundle::{Bundle, BundleError, GoldenKind, Integrity, Manifest, Unnormali
 use super::edited::Edited;
 use super::{checkpoint, exported, request};
 
-fn tensors(manifest: &Manifest) -> Vec<String> {
+pub fn tensors(manifest: &Manifest) -> Vec<String> {
     let mut lines = Vec::new();
     for name in manifest.plan.iter().flat_map(vla_bundle::Stage::graphs) {
         let graph = &manifest.graphs[name];
@@ -23,7 +23,7 @@ fn tensors(manifest: &Manifest) -> Vec<String> {
     lines
 }
 
-fn value(what: &impl serde::Serialize) -> Value {
+pub fn value(what: &impl serde::Serialize) -> Value {
     serde_json::to_value(what).unwrap()
 }
 

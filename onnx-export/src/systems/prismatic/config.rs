@@ -301,11 +301,11 @@ pub fn check(what: &str, got: u64, wanted: u64, path: &Path) -> Result<(), Expor
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
     /// The fields of the released openvla-7b-oft checkpoints.
-    const RELEASED: &str = r#"{
+    pub const RELEASED: &str = r#"{
         "model_type": "openvla",
         "image_sizes": [224, 224],
         "timm_model_ids": ["vit_large_patch14_reg4_dinov2.lvd142m", "vit_so400m_patch14_siglip_224"],

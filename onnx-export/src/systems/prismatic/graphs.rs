@@ -74,7 +74,8 @@ fn state(policy: &Prismatic) -> Result<Option<Graph<'_>>, ExportError> {
 
 /// `input_ids [1, prompt]` to the embeddings before the patches, `bos [1, 1, hidden]`, and after them,
 /// `text_tail [1, tail, hidden]`: the rest of the prompt, zeros where the actions will be read, and the stop token.
-/// With FiLM also the mean of all of them but the zeros, `text_embedding [1, hidden]`.
+/// Where the actions come out of noise, what stands in for the zeros is not known here, and `prompt_tail` and `stop` come
+/// apart. With FiLM also the mean of all of them but the zeros, `text_embedding [1, hidden]`.
 fn text(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
     let llama = &policy.config.llama;
     let mut graph = Graph::new("text");
@@ -89,10 +90,17 @@ fn text(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
     let bos = g.gather("bos", &table, 0, &first)?;
     let rest = g.gather("prompt", &table, 0, &rest)?;
     let stop = g.gather("stop", &table, 0, &stop)?;
-    let actions = g.zeros("actions", &[1, policy.action_tokens(), llama.hidden])?;
-    let tail = g.concat("tail", 1, &[&rest, &actions, &stop], &symbol("tail"))?;
     graph.output("bos", &bos)?;
-    graph.output("text_tail", &tail)?;
+    if policy.head.denoises() {
+        graph.output("prompt_tail", &rest)?;
+        graph.output("stop", &stop)?;
+    } else {
+        let mut root = graph.root();
+        let mut g = root.at("tail");
+        let actions = g.zeros("actions", &[1, policy.action_tokens(), llama.hidden])?;
+        let tail = g.concat("tokens", 1, &[&rest, &actions, &stop], &symbol("tail"))?;
+        graph.output("text_tail", &tail)?;
+    }
     if policy.film.is_some() {
         let mut root = graph.root();
         let mut g = root.at("mean");
@@ -111,6 +119,8 @@ pub struct Pieces {
     pub patches: Value,
     /// `proprio_token [1, 1, hidden]`.
     pub proprio: Option<Value>,
+    /// `time_token [1, 1, hidden]` of a head that denoises.
+    pub time: Option<Value>,
     /// `text_tail [1, tail, hidden]`.
     pub tail: Value,
 }
@@ -124,13 +134,19 @@ impl Pieces {
             bos: piece("bos", fixed(1))?,
             patches: piece("projected_patches", symbol("patches"))?,
             proprio: policy.proprio.as_ref().map(|_| piece("proprio_token", fixed(1))).transpose()?,
+            time: policy.head.denoises().then(|| piece("time_token", fixed(1))).transpose()?,
             tail: piece("text_tail", symbol("tail"))?,
         })
     }
 
     /// In the order of the sequence.
     pub fn in_order(&self) -> Vec<&Value> {
-        [Some(&self.bos), Some(&self.patches), self.proprio.as_ref(), Some(&self.tail)].into_iter().flatten().collect()
+        [&self.bos, &self.patches].into_iter().chain(self.after_patches()).collect()
+    }
+
+    /// What follows the patches.
+    pub fn after_patches(&self) -> Vec<&Value> {
+        self.proprio.iter().chain(&self.time).chain([&self.tail]).collect()
     }
 }
 
