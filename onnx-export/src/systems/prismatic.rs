@@ -3,6 +3,8 @@
 mod config;
 pub mod denoise;
 pub mod film;
+#[cfg(test)]
+mod full_size;
 pub mod graphs;
 pub mod head;
 mod image;

@@ -90,10 +90,7 @@ fn steps_that_the_schedule_cannot_do_are_refused() {
     let regression = Edited::of("openvla_oft_l1");
     let mut asked = request(System::OpenvlaOft, &regression.dir(), regression.out());
     asked.denoise_steps = Some(10);
-    assert_eq!(
-        exported(&asked).unwrap_err().to_string(),
-        "`--denoise-steps` is 10, but the l1 head does not denoise"
-    );
+    assert_eq!(exported(&asked).unwrap_err().to_string(), "`--denoise-steps` is 10, but the l1 head does not denoise");
 }
 
 #[test]
