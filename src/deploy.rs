@@ -4,6 +4,7 @@
 //! Holding a [`Deployment`] is the proof that this policy can drive this robot today.
 
 mod declared;
+mod eef;
 mod inputs;
 mod output;
 mod outputs;
@@ -23,7 +24,9 @@ use crate::time::Span;
 use crate::types::View;
 
 pub use declared::{Declared, ParamKind, Setting, declare};
-pub use output::{Content, Form, Output, OutputDim, Rest, Rule};
+pub use output::{
+    Aim, Content, Form, Output, OutputDim, PoseRule, PositionRule, Rest, RotationRule, Rule, Term, TwistRule,
+};
 pub use parameters::{Motion, ParamValue, ParameterError, RunParameters};
 
 /// A policy, a robot and a way to run that fit together.

@@ -35,6 +35,9 @@ pub enum PoseError {
 /// Quaternions this far from length 1 are noise of their sender and are normalised; beyond, they are no rotations.
 const LENGTH_TOLERANCE: f64 = 1e-2;
 
+/// Vectors and quaternions that are shorter have no direction.
+const SHORTEST: f64 = 1e-6;
+
 impl Pose {
     /// A pose of these numbers, the quaternion as x, y, z, w.
     ///
@@ -86,6 +89,7 @@ impl Rotation {
     ///
     /// Axis-angle: axis times angle in rad. Euler: roll, pitch, yaw about the fixed axes x, y, z in this order, rad.
     /// Rotation6d: the first two columns of the matrix, made orthonormal (Zhou et al. 2019, equation 15).
+    /// Quaternions are made as long as 1: networks give them longer or shorter.
     pub fn read(convention: RotationConvention, values: &[f64]) -> Option<Self> {
         let rotation = match (convention, values) {
             (RotationConvention::AxisAngle, &[x, y, z]) => Self::from_vector([x, y, z]),
@@ -97,7 +101,10 @@ impl Rotation {
                 };
                 about(2, yaw).then(about(1, pitch)).then(about(0, roll))
             }
-            (RotationConvention::QuaternionXyzw, &[x, y, z, w]) => Pose::new([0.0; 3], [x, y, z, w]).ok()?.rotation,
+            (RotationConvention::QuaternionXyzw, &[x, y, z, w]) => {
+                let length = (x * x + y * y + z * z + w * w).sqrt();
+                (length > SHORTEST).then(|| Self::normalized([x, y, z, w]))?
+            }
             (RotationConvention::Rotation6d, &[a, b, c, d, e, f]) => Self::from_columns([a, b, c], [d, e, f])?,
             _ => return None,
         };
@@ -145,6 +152,12 @@ impl Rotation {
         sum(sum(vector, once.map(|value| w * value)), cross([x, y, z], once))
     }
 
+    /// The same rotation with the sign of its quaternion that is nearer to `other`'s.
+    pub fn nearer_to(self, other: Rotation) -> Rotation {
+        let along: f64 = self.0.iter().zip(other.0).map(|(a, b)| a * b).sum();
+        if along < 0.0 { Rotation(self.0.map(|value| -value)) } else { self }
+    }
+
     /// The angle between two rotations, 0 to pi rad, whatever the signs of their quaternions.
     pub fn angle_to(self, other: Rotation) -> f64 {
         let [x, y, z, w] = self.inverse().then(other).0;
@@ -161,7 +174,8 @@ impl Rotation {
         xyz.map(|value| factor * value)
     }
 
-    fn from_vector(vector: [f64; 3]) -> Rotation {
+    /// The turn about an axis by an angle, given as axis times angle in rad.
+    pub fn from_vector(vector: [f64; 3]) -> Rotation {
         let half = norm(vector) / 2.0;
         let factor = if half > 0.0 { half.sin() / (2.0 * half) } else { 0.5 };
         let [x, y, z] = vector.map(|value| factor * value);
@@ -171,7 +185,7 @@ impl Rotation {
     fn from_columns(first: [f64; 3], second: [f64; 3]) -> Option<Rotation> {
         let unit = |vector: [f64; 3]| {
             let length = norm(vector);
-            (length > 1e-6).then(|| vector.map(|value| value / length))
+            (length > SHORTEST).then(|| vector.map(|value| value / length))
         };
         let x = unit(first)?;
         let along = dot(x, second);
@@ -292,6 +306,20 @@ mod tests {
                 &turned.turn([1.0, 2.0, 3.0]),
             );
         }
+    }
+
+    #[test]
+    fn a_quaternion_of_a_network_is_made_as_long_as_one() {
+        assert_near(&Rotation::read(QuaternionXyzw, &[0.0, -1.8, 0.0, 2.4]).unwrap().xyzw(), &[0.0, -0.6, 0.0, 0.8]);
+    }
+
+    #[test]
+    fn the_sign_of_a_quaternion_is_the_nearer_one_and_turns_the_same_way() {
+        let (one, other) = (rotation([0.6, 0.0, 0.0, 0.8]), rotation([0.8, 0.0, 0.0, 0.6]));
+        assert_eq!(one.nearer_to(other), one);
+        let back = rotation([-0.8, 0.0, 0.0, -0.6]);
+        assert_eq!(one.nearer_to(back).xyzw(), [-0.6, 0.0, 0.0, -0.8]);
+        assert_near(&one.nearer_to(back).turn([1.0, 2.0, 3.0]), &one.turn([1.0, 2.0, 3.0]));
     }
 
     #[test]

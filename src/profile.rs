@@ -13,7 +13,10 @@ use std::path::Path;
 use vla_bundle::Unit;
 
 pub use camera::{Camera, Transport};
-pub use output::{Carries, Content, GripperMessage, Limits, Output, OutputDim, OutputKind};
+pub use output::{
+    Carries, Content, EefActions, GripperMessage, Limits, Output, OutputDim, OutputKind, PoseLimits, Taker,
+    TwistLimits, Workspace,
+};
 pub use state::{EefInput, EefSource, StateArray, StateElement};
 
 /// The profile format this build reads.
@@ -210,10 +213,10 @@ outputs:
 - {kind: gripper_position, message: float64_multi_array, action: g, unit: m, open: 0.04, closed: 0.01, max_step: 0.03}
 ";
         let profile = Profile::parse(text, "p.yaml").unwrap();
-        let Content::GripperPosition { message, joint, dim } = &profile.outputs()[0].content else {
-            panic!("no gripper")
-        };
-        assert_eq!((*message, joint, dim.name.as_str()), (GripperMessage::Float64MultiArray, &None, "g"));
+        let Content::Values { taker, dims } = &profile.outputs()[0].content else { panic!("no values") };
+        let [dim] = &dims[..] else { panic!("not one value") };
+        let message = GripperMessage::Float64MultiArray;
+        assert_eq!((taker, dim.name.as_str()), (&Taker::GripperPosition { message, joint: None }, "g"));
         assert_eq!(dim.limits, Limits { min: 0.01, max: 0.04, max_step: 0.03 });
         for field in
             ["message: float64_multi_array, ", "unit: m, ", "open: 0.04, ", "closed: 0.01, ", ", max_step: 0.03"]

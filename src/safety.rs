@@ -2,9 +2,12 @@
 //!
 //! A command passes whole or is rejected whole with its first violation; nothing is clamped.
 
+mod eef;
 mod gate;
+mod pose;
 #[cfg(test)]
 mod tests;
+mod twist;
 mod values;
 
 use std::sync::Arc;
@@ -152,7 +155,29 @@ pub enum Violation {
         /// Unit of all three.
         unit: Unit,
     },
-    /// A change of a joint whose position nobody knows.
+    /// Too far from the pose or the velocity before it.
+    #[error("{at} row {row} changes by {by} {}, wanted at most {max}", .unit.word())]
+    Change {
+        /// Output and what of it.
+        at: Target,
+        /// Row of the chunk.
+        row: usize,
+        /// How far, in `unit`.
+        by: f64,
+        /// How far it may be.
+        max: f64,
+        /// Unit of both.
+        unit: Unit,
+    },
+    /// Numbers that no rotation has.
+    #[error("{at} row {row} is no rotation")]
+    NoRotation {
+        /// Output and what of it.
+        at: Target,
+        /// Row of the chunk.
+        row: usize,
+    },
+    /// A change of something of which nobody knows where it is.
     #[error("{at} is not measured")]
     Unmeasured {
         /// Output and name.
@@ -167,7 +192,8 @@ impl Violation {
             Violation::Shape { .. } => "shape",
             Violation::NotFinite { .. } => "not_finite",
             Violation::Limit { .. } => "limit",
-            Violation::Step { .. } => "step",
+            Violation::Step { .. } | Violation::Change { .. } => "step",
+            Violation::NoRotation { .. } => "no_rotation",
             Violation::Unmeasured { .. } => "unmeasured",
         }
     }

@@ -78,7 +78,14 @@ fn grippers_open_the_way_their_data_set_says() {
 
 #[test]
 fn every_robot_loads_and_carries_the_actions_of_its_policies() {
-    assert_eq!(shipped("calibration/robots").len(), 2);
+    assert_eq!(shipped("calibration/robots").len(), 5);
+    for (robot_name, io_name) in [
+        ("widowx_bridge.yaml", "bridge.yaml"),
+        ("panda_libero_pose.yaml", "libero.yaml"),
+        ("panda_droid.yaml", "droid.yaml"),
+    ] {
+        assert_eq!(unmatched(&io(io_name), &robot(robot_name)), [""; 0], "{robot_name}");
+    }
     let (arm, panda) = (robot("arm6.yaml"), robot("panda_libero.yaml"));
     assert_eq!((arm.robot(), panda.robot()), ("arm6", "panda_libero"));
     assert_eq!(unmatched(&io("arm6.yaml"), &arm), [""; 0]);

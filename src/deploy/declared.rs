@@ -104,6 +104,8 @@ const OWN: &[Row] = &[
     ("joint_trajectory", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
     ("command", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
     ("gripper", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
+    ("eef_target", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
+    ("eef_twist", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
     ("action_chunk", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
 ];
 

@@ -84,10 +84,11 @@ impl<'a> Joints<'a> {
     }
 }
 
-/// The end effector's pose, where the state needs it.
+/// The end effector's pose, where the state or an output needs it.
 pub(super) fn eef(profile: &Profile, state: &[StateValue]) -> Option<EefInput> {
     let is_eef = |value: &StateValue| matches!(value.from, Measure::EefPosition(_) | Measure::EefRotation(..));
-    let input = profile.eef().filter(|_| state.iter().any(is_eef))?;
+    let moves_it = profile.outputs().iter().any(|output| output.eef().is_some());
+    let input = profile.eef().filter(|_| moves_it || state.iter().any(is_eef))?;
     let source = match &input.source {
         profile::EefSource::Topic { topic, frame } => EefSource::Topic {
             topic: topic.clone().unwrap_or_else(|| "eef_pose".to_owned()),

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use vla_bundle::Unit;
+use vla_bundle::{EefFrame, RotationConvention, Unit};
 
 use super::Line;
-use crate::profile::{Limits, OutputKind};
+use crate::geometry::Rotation;
+use crate::profile::{Limits, OutputKind, PoseLimits, TwistLimits};
 
 /// A topic that moves the robot.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +24,7 @@ pub struct Output {
 }
 
 /// The message that an output publishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `trajectory_msgs/JointTrajectory`, the whole segment at once.
     Trajectory,
@@ -31,6 +32,16 @@ pub enum Form {
     Array,
     /// `std_msgs/Float64`, row by row when due.
     Number,
+    /// `geometry_msgs/PoseStamped`, row by row when due.
+    Pose {
+        /// Its frame.
+        frame: Arc<str>,
+    },
+    /// `geometry_msgs/TwistStamped`, row by row when due.
+    Twist {
+        /// Its frame.
+        frame: Arc<str>,
+    },
 }
 
 /// How the values of an output come from the actions.
@@ -38,6 +49,110 @@ pub enum Form {
 pub enum Content {
     /// Each value from one action; one per name.
     Values(Vec<OutputDim>),
+    /// x, y, z in m and the quaternion x, y, z, w.
+    Pose(PoseRule),
+    /// Linear velocity in m/s, then that of turning about the axes in rad/s.
+    Twist(TwistRule),
+}
+
+/// How actions become a target pose.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoseRule {
+    /// Where it is.
+    pub position: PositionRule,
+    /// Whether that is a place or a way.
+    pub position_aim: Aim,
+    /// How it is turned.
+    pub rotation: RotationRule,
+    /// Whether that is an orientation or a turn.
+    pub rotation_aim: Aim,
+    /// What may be published.
+    pub limits: PoseLimits,
+}
+
+/// How actions become a velocity: each is the change until the next row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TwistRule {
+    /// How far it moves.
+    pub position: PositionRule,
+    /// Along whose axes.
+    pub position_frame: EefFrame,
+    /// How far it turns.
+    pub rotation: RotationRule,
+    /// About whose axes.
+    pub rotation_frame: EefFrame,
+    /// What may be published.
+    pub limits: TwistLimits,
+}
+
+/// How actions become a place or a way: terms for x, y and z, m.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PositionRule(pub [Term; 3]);
+
+/// How actions become an orientation or a turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RotationRule {
+    /// For the numbers of the convention; angles in rad.
+    pub terms: Vec<Term>,
+    /// What the numbers mean.
+    pub convention: RotationConvention,
+}
+
+/// A number: `gain` times an action.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Term {
+    /// Action dimension, an index into [`super::Deployment::actions`].
+    pub action: usize,
+    /// Scale and unit.
+    pub gain: f64,
+}
+
+/// What numbers of an end effector say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// Where it should be, seen from the base.
+    At,
+    /// By how much it should move.
+    By {
+        /// What the change is added to.
+        reference: vla_bundle::Reference,
+        /// Whose axes they are.
+        frame: EefFrame,
+    },
+}
+
+impl Term {
+    fn read(self, actions: &[f64]) -> Option<f64> {
+        actions.get(self.action).map(|action| self.gain * action)
+    }
+}
+
+impl PositionRule {
+    /// x, y and z in m; `None` where an action is missing.
+    pub fn read(&self, actions: &[f64]) -> Option<[f64; 3]> {
+        let [x, y, z] = self.0.map(|term| term.read(actions));
+        Some([x?, y?, z?])
+    }
+}
+
+impl RotationRule {
+    /// The rotation; `None` where the numbers are none.
+    pub fn read(&self, actions: &[f64]) -> Option<Rotation> {
+        Rotation::read(self.convention, &self.numbers(actions)?)
+    }
+
+    /// The rotation as axis times angle, rad. Of axis-angle it is the numbers themselves, beyond pi too: where to turn is
+    /// the same, how to get there is not.
+    pub fn turn(&self, actions: &[f64]) -> Option<[f64; 3]> {
+        match (self.convention, &self.numbers(actions)?[..]) {
+            (RotationConvention::AxisAngle, &[x, y, z]) => Some([x, y, z]),
+            (convention, numbers) => Some(Rotation::read(convention, numbers)?.vector()),
+        }
+    }
+
+    fn numbers(&self, actions: &[f64]) -> Option<Vec<f64>> {
+        self.terms.iter().map(|term| term.read(actions)).collect()
+    }
 }
 
 impl Output {
@@ -45,6 +160,7 @@ impl Output {
     pub fn dims(&self) -> &[OutputDim] {
         match &self.content {
             Content::Values(dims) => dims,
+            Content::Pose(_) | Content::Twist(_) => &[],
         }
     }
 }

@@ -1,50 +1,91 @@
 //! Which output of the profile carries which action of the bundle, and what becomes of it on the way.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use vla_bundle::{ActionDim, ActionKind, Delta, Io, Unit};
 
 use super::inputs::Joints;
-use super::{Content, Form, Line, Output, OutputDim, Rest, Rule, RunParameters, factor};
-use crate::profile::{self, Carries, GripperMessage, OutputKind, Profile};
+use super::{Content, Form, Line, Output, OutputDim, Rest, Rule, RunParameters, eef, factor};
+use crate::profile::{self, Carries, GripperMessage, OutputKind, Profile, Taker};
 
 /// Outputs with their actions; their topics are still the profile's, empty where it names none.
 pub(super) fn outputs(io: &Io, profile: &Profile, joints: &Joints<'_>, problems: &mut Vec<String>) -> Vec<Output> {
-    let mut carriers: Vec<Vec<String>> = vec![Vec::new(); io.actions.len()];
+    let mut carriers = Carriers { io, carriers: vec![Vec::new(); io.actions.len()] };
     let mut found = Vec::new();
     for output in profile.outputs() {
-        let mut dims = Vec::with_capacity(output.dims().len());
-        for dim in output.dims() {
-            let at = place(output.kind(), &dim.name);
-            let Some(index) = io.actions.iter().position(|action| action.name == dim.action) else {
-                problems.push(format!("{at}: the bundle has no action `{}`", dim.action));
-                continue;
-            };
-            if let (Some(action), Some(carriers)) = (io.actions.get(index), carriers.get_mut(index)) {
-                carriers.push(at.clone());
-                match output_dim(index, action, (&output.content, dim), joints) {
-                    Ok(dim) => dims.push(dim),
-                    Err(reason) => problems.push(format!("{at}: {reason}")),
-                }
+        let made = match &output.content {
+            profile::Content::EefPose { eef, limits } => {
+                eef::pose(eef, *limits, &mut carriers, problems).map(|rule| (Content::Pose(rule), names(&POSE_NAMES)))
+            }
+            profile::Content::EefTwist { eef, limits } => eef::twist(eef, *limits, &mut carriers, problems)
+                .map(|rule| (Content::Twist(rule), names(&TWIST_NAMES))),
+            profile::Content::Values { taker, dims } => {
+                let names = dims.iter().map(|dim| dim.name.as_str().into()).collect();
+                let dims = self::dims((output.kind(), taker, dims), joints, &mut carriers, problems);
+                Some((Content::Values(dims), names))
+            }
+        };
+        if let Some((content, names)) = made {
+            let (kind, form) = (output.kind(), form(&output.content));
+            found.push(Output { kind, form, topic: output.topic.clone().unwrap_or_default(), names, content });
+        }
+    }
+    carriers.check(problems);
+    found
+}
+
+const POSE_NAMES: [&str; 7] = ["x", "y", "z", "qx", "qy", "qz", "qw"];
+const TWIST_NAMES: [&str; 6] = ["vx", "vy", "vz", "wx", "wy", "wz"];
+
+fn names(names: &[&str]) -> Arc<[Arc<str>]> {
+    names.iter().map(|name| (*name).into()).collect()
+}
+
+fn dims(
+    (kind, taker, dims): (OutputKind, &Taker, &[profile::OutputDim]),
+    joints: &Joints<'_>,
+    carriers: &mut Carriers<'_>,
+    problems: &mut Vec<String>,
+) -> Vec<OutputDim> {
+    let mut fitting = Vec::with_capacity(dims.len());
+    for dim in dims {
+        let at = place(kind, taker, &dim.name);
+        let found = carriers.find(&at, &dim.action);
+        match found.and_then(|(index, action)| output_dim(index, action, (taker, dim), joints)) {
+            Ok(dim) => fitting.push(dim),
+            Err(reason) => problems.push(format!("{at}: {reason}")),
+        }
+    }
+    fitting
+}
+
+/// Which places of the profile carry each action.
+pub(super) struct Carriers<'a> {
+    io: &'a Io,
+    carriers: Vec<Vec<String>>,
+}
+
+impl<'a> Carriers<'a> {
+    /// The action of this name and its index, from now on carried by `at`.
+    pub(super) fn find(&mut self, at: &str, name: &str) -> Result<(usize, &'a ActionDim), String> {
+        let mut actions = self.io.actions.iter().zip(&mut self.carriers).enumerate();
+        let found = actions.find(|(_, (action, _))| action.name == name);
+        let (index, (action, carriers)) = found.ok_or_else(|| format!("the bundle has no action `{name}`"))?;
+        carriers.push(at.to_owned());
+        Ok((index, action))
+    }
+
+    fn check(&self, problems: &mut Vec<String>) {
+        for (action, carriers) in self.io.actions.iter().zip(&self.carriers) {
+            let (name, kind) = (&action.name, action.kind.word());
+            match carriers.len() {
+                1 => {}
+                0 => problems.push(format!("action `{name}` (`{kind}`): no output of the profile carries it")),
+                _ => problems.push(format!("action `{name}` is carried twice: {}", carriers.join(", "))),
             }
         }
-        found.push(Output {
-            kind: output.kind(),
-            form: form(&output.content),
-            topic: output.topic.clone().unwrap_or_default(),
-            names: output.dims().iter().map(|dim| dim.name.as_str().into()).collect(),
-            content: Content::Values(dims),
-        });
     }
-    for (action, carriers) in io.actions.iter().zip(carriers) {
-        let (name, kind) = (&action.name, action.kind.word());
-        match carriers.len() {
-            1 => {}
-            0 => problems.push(format!("action `{name}` (`{kind}`): no output of the profile carries it")),
-            _ => problems.push(format!("action `{name}` is carried twice: {}", carriers.join(", "))),
-        }
-    }
-    found
 }
 
 /// Puts every output on its own topic: the parameter's, the profile's or the default one.
@@ -59,6 +100,8 @@ pub(super) fn on_topics(
             OutputKind::JointTrajectory => (&parameters.topics.joint_trajectory, "~/joint_trajectory"),
             OutputKind::JointPositions | OutputKind::ControllerInput => (&parameters.topics.command, "~/command"),
             OutputKind::GripperPosition => (&parameters.topics.gripper, "~/gripper"),
+            OutputKind::EefPose => (&parameters.topics.eef_target, "~/eef_target"),
+            OutputKind::EefTwist => (&parameters.topics.eef_twist, "~/eef_twist"),
         };
         if let Some(topic) = parameter {
             output.topic.clone_from(topic);
@@ -72,38 +115,37 @@ pub(super) fn on_topics(
     outputs
 }
 
-fn place(kind: OutputKind, name: &str) -> String {
-    let what = match kind {
-        OutputKind::JointTrajectory | OutputKind::JointPositions => "joint",
-        OutputKind::ControllerInput => "input",
-        OutputKind::GripperPosition => "gripper",
+fn place(kind: OutputKind, taker: &Taker, name: &str) -> String {
+    let what = match taker {
+        Taker::JointTrajectory | Taker::JointPositions => "joint",
+        Taker::ControllerInput => "input",
+        Taker::GripperPosition { .. } => "gripper",
     };
     format!("output `{}` ({what} `{name}`)", kind.word())
 }
 
 fn form(content: &profile::Content) -> Form {
     match content {
-        profile::Content::JointTrajectory(_) => Form::Trajectory,
-        profile::Content::JointPositions(_) | profile::Content::ControllerInput(_) => Form::Array,
-        profile::Content::GripperPosition { message, .. } => match message {
-            GripperMessage::Float64MultiArray => Form::Array,
-            GripperMessage::Float64 => Form::Number,
+        profile::Content::Values { taker, .. } => match taker {
+            Taker::JointTrajectory => Form::Trajectory,
+            Taker::GripperPosition { message: GripperMessage::Float64, .. } => Form::Number,
+            Taker::JointPositions | Taker::ControllerInput | Taker::GripperPosition { .. } => Form::Array,
         },
+        profile::Content::EefPose { eef, .. } => Form::Pose { frame: eef.frame.as_str().into() },
+        profile::Content::EefTwist { eef, .. } => Form::Twist { frame: eef.frame.as_str().into() },
     }
 }
 
 fn output_dim(
     index: usize,
     action: &ActionDim,
-    (content, dim): (&profile::Content, &profile::OutputDim),
+    (taker, dim): (&Taker, &profile::OutputDim),
     joints: &Joints<'_>,
 ) -> Result<OutputDim, String> {
-    let (rule, rest) = match content {
-        profile::Content::JointTrajectory(_) | profile::Content::JointPositions(_) => {
-            (joint_rule(action, dim)?, measured(dim, joints)?)
-        }
-        profile::Content::ControllerInput(_) => input_rule(action, dim)?,
-        profile::Content::GripperPosition { joint, .. } => {
+    let (rule, rest) = match taker {
+        Taker::JointTrajectory | Taker::JointPositions => (joint_rule(action, dim)?, measured(dim, joints)?),
+        Taker::ControllerInput => input_rule(action, dim)?,
+        Taker::GripperPosition { joint, .. } => {
             let rest = if joint.is_some() { measured(dim, joints)? } else { Rest::Unknown };
             (gripper_rule(action, dim)?, rest)
         }
@@ -187,7 +229,7 @@ fn gripper_rule(action: &ActionDim, dim: &profile::OutputDim) -> Result<Rule, St
     }
 }
 
-fn refused(action: &ActionDim, carried: &str) -> String {
+pub(super) fn refused(action: &ActionDim, carried: impl std::fmt::Display) -> String {
     format!("action `{}` is `{}`, it carries {carried}", action.name, action.kind.word())
 }
 

@@ -73,6 +73,8 @@ pub(super) struct Topics {
     pub joint_trajectory: Option<String>,
     pub command: Option<String>,
     pub gripper: Option<String>,
+    pub eef_target: Option<String>,
+    pub eef_twist: Option<String>,
     pub action_chunk: Option<String>,
 }
 
@@ -98,7 +100,7 @@ impl RunParameters {
     /// | `n_action_steps` | integer, at least 1 | required |
     /// | `max_skew_ms` | number, at least 0 | required |
     /// | `assumed_latency_ms` | number, at least 0; replay only | 0 |
-    /// | `images.<camera>`, `joint_states`, `instruction`, `joint_trajectory`, `command`, `gripper`, `action_chunk` | string, a topic | the profile's |
+    /// | `images.<camera>`, `joint_states`, `instruction`, `joint_trajectory`, `command`, `gripper`, `eef_target`, `eef_twist`, `action_chunk` | string, a topic | the profile's |
     ///
     /// # Errors
     /// [`ParameterError`] lists every problem at once.
@@ -127,6 +129,8 @@ impl RunParameters {
                 joint_trajectory: reader.string("joint_trajectory"),
                 command: reader.string("command"),
                 gripper: reader.string("gripper"),
+                eef_target: reader.string("eef_target"),
+                eef_twist: reader.string("eef_twist"),
                 action_chunk: reader.string("action_chunk"),
             },
         };

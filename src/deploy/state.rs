@@ -1,7 +1,8 @@
 //! Where each state value comes from, and what becomes of it on the way.
 
-use vla_bundle::{RotationConvention, StateDim, StateSource, Unit};
+use vla_bundle::{StateDim, StateSource, Unit};
 
+use super::eef::native;
 use super::inputs::Joints;
 use super::{Line, Measure, StateValue, factor};
 use crate::geometry::Rotation;
@@ -67,10 +68,7 @@ fn of_rotation(dim: &StateDim, component: usize, all: &[StateDim], eef: &EefInpu
     if let Some(other) = all.iter().find(is_other) {
         return Err(format!("it is `{}`, `{}` is not", convention.word(), other.name));
     }
-    let native = match convention {
-        RotationConvention::AxisAngle | RotationConvention::EulerXyz => Unit::Rad,
-        RotationConvention::QuaternionXyzw | RotationConvention::Rotation6d => Unit::Normalized,
-    };
+    let native = native(convention);
     let gain = factor(native, dim.unit).ok_or_else(|| {
         format!("the policy wants {}, `{}` is in {}", dim.unit.word(), convention.word(), native.word())
     })?;

@@ -1,5 +1,7 @@
 //! What fits together, and what is said where it does not.
 
+mod eef;
+
 use super::samples::{ARM_IO, ARM_PROFILE, bundle, parameters, profile, unnamed_bundle};
 use super::*;
 
@@ -292,14 +294,14 @@ fn forward_arm() -> String {
 fn joints_and_a_gripper_may_go_to_forward_controllers_of_their_own() {
     let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(&forward_arm()), parameters(&[])).unwrap();
     let [joints, gripper] = deployment.outputs() else { panic!("not two outputs") };
-    assert_eq!((joints.form, joints.topic.as_str(), joints.names.len()), (Form::Array, "~/command", 2));
-    assert_eq!((gripper.form, gripper.topic.as_str(), &*gripper.names[0]), (Form::Number, "~/gripper", "finger"));
+    assert_eq!((&joints.form, joints.topic.as_str(), joints.names.len()), (&Form::Array, "~/command", 2));
+    assert_eq!((&gripper.form, gripper.topic.as_str(), &*gripper.names[0]), (&Form::Number, "~/gripper", "finger"));
     assert_eq!((joints.dims()[1].rest, gripper.dims()[0].rest), (Rest::Measured(1), Rest::Measured(2)));
     let unseen = forward_arm().replace("float64, joint: finger,", "float64_multi_array,");
     let topics = ["command", "gripper"].map(|name| (name, ParamValue::String(format!("/{name}"))));
     let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(&unseen), parameters(&topics)).unwrap();
     let [joints, gripper] = deployment.outputs() else { panic!("not two outputs") };
-    assert_eq!((joints.topic.as_str(), gripper.topic.as_str(), gripper.form), ("/command", "/gripper", Form::Array));
+    assert_eq!((joints.topic.as_str(), gripper.topic.as_str(), &gripper.form), ("/command", "/gripper", &Form::Array));
     assert_eq!((&*gripper.names[0], gripper.dims()[0].rest), ("gripper", Rest::Unknown));
 }
 

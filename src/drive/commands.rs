@@ -2,9 +2,10 @@
 
 use crate::msg::{
     Float64, Float64MultiArray, Header, JointTrajectory, JointTrajectoryPoint, MultiArrayDimension, MultiArrayLayout,
+    PoseMessage, PoseStamped, Twist, TwistStamped,
 };
 use crate::safety::{SafeCommand, SafeOutput};
-use crate::time::Span;
+use crate::time::{Span, Stamp};
 
 /// A segment whose times count from the observation's stamp, as in the command.
 pub fn trajectory(command: &SafeCommand, output: &SafeOutput) -> JointTrajectory {
@@ -30,4 +31,18 @@ pub fn array(values: &[f64]) -> Float64MultiArray {
 /// One row of a command for a controller that takes one value; `None` where there is none.
 pub fn number(values: &[f64]) -> Option<Float64> {
     values.first().map(|value| Float64 { data: *value })
+}
+
+/// One row of a command as where the end effector should be at `at`; `None` where it is no pose.
+pub fn pose(at: Stamp, frame: &str, row: &[f64]) -> Option<PoseStamped> {
+    let &[x, y, z, qx, qy, qz, qw] = row else { return None };
+    let pose = PoseMessage { position: [x, y, z].into(), orientation: [qx, qy, qz, qw].into() };
+    Some(PoseStamped { header: Header::new(at, frame), pose })
+}
+
+/// One row of a command as how fast the end effector should move from `at` on; `None` where it is no velocity.
+pub fn twist(at: Stamp, frame: &str, row: &[f64]) -> Option<TwistStamped> {
+    let &[vx, vy, vz, wx, wy, wz] = row else { return None };
+    let twist = Twist { linear: [vx, vy, vz].into(), angular: [wx, wy, wz].into() };
+    Some(TwistStamped { header: Header::new(at, frame), twist })
 }

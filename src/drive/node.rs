@@ -10,6 +10,7 @@ mod publish;
 mod running;
 
 use std::io;
+use std::sync::Arc;
 
 use crossbeam::channel::Receiver;
 
@@ -160,10 +161,12 @@ fn publishers<T: Transport>(
     let mut outputs = Vec::with_capacity(deployment.outputs().len());
     for output in deployment.outputs() {
         let topic = names.resolve(&output.topic)?;
-        outputs.push(match output.form {
+        outputs.push(match &output.form {
             Form::Trajectory => OutputPublisher::Trajectory(transport.publisher(&topic)?),
             Form::Array => OutputPublisher::Array(transport.publisher(&topic)?),
             Form::Number => OutputPublisher::Number(transport.publisher(&topic)?),
+            Form::Pose { frame } => OutputPublisher::Pose(transport.publisher(&topic)?, Arc::clone(frame)),
+            Form::Twist { frame } => OutputPublisher::Twist(transport.publisher(&topic)?, Arc::clone(frame)),
         });
         tracing::info!(topic, kind = output.kind.word(), values = output.names.len(), "publishes");
     }

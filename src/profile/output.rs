@@ -12,24 +12,94 @@ pub struct Output {
     pub content: Content,
 }
 
-/// What an output publishes, with its values in message order.
+/// What an output publishes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
+    /// Values that each carry one action.
+    Values {
+        /// What takes them.
+        taker: Taker,
+        /// In message order.
+        dims: Vec<OutputDim>,
+    },
+    /// `geometry_msgs/PoseStamped`, one message per row when it is due: where the end effector should be.
+    EefPose {
+        /// Its actions.
+        eef: EefActions,
+        /// What may be published.
+        limits: PoseLimits,
+    },
+    /// `geometry_msgs/TwistStamped`, one message per row when it is due: how fast the end effector should move.
+    EefTwist {
+        /// Its actions.
+        eef: EefActions,
+        /// What may be published.
+        limits: TwistLimits,
+    },
+}
+
+/// What takes values that each carry one action.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Taker {
     /// `trajectory_msgs/JointTrajectory`: positions of named joints, the whole segment at once.
-    JointTrajectory(Vec<OutputDim>),
+    JointTrajectory,
     /// `std_msgs/Float64MultiArray`, one message per row when it is due: positions of joints in the controller's order.
-    JointPositions(Vec<OutputDim>),
+    JointPositions,
     /// `std_msgs/Float64MultiArray`, one message per row when it is due: inputs of a controller in [-1, 1].
-    ControllerInput(Vec<OutputDim>),
+    ControllerInput,
     /// The position of one gripper, one message per row when it is due.
     GripperPosition {
         /// Its type.
         message: GripperMessage,
         /// Joint that is measured and checked against; `None` where nobody knows how far the gripper is open.
         joint: Option<String>,
-        /// The position.
-        dim: OutputDim,
     },
+}
+
+/// The actions of an output that moves the end effector, and the frame of its messages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EefActions {
+    /// Frame of the messages; the end effector's pose is measured in the same.
+    pub frame: String,
+    /// Actions along x, y and z.
+    pub position: [String; 3],
+    /// Actions of the rotation, in the order of the policy's convention.
+    pub rotation: Vec<String>,
+}
+
+/// A box that the end effector's position does not leave, in the output's frame, m.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Workspace {
+    /// Smallest x, y and z.
+    pub min: [f64; 3],
+    /// Largest x, y and z, each above its `min`.
+    pub max: [f64; 3],
+}
+
+/// Bounds of a target pose.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PoseLimits {
+    /// Where it may be.
+    pub workspace: Workspace,
+    /// Farthest way from one row to the next, m, positive.
+    pub max_step_m: f64,
+    /// Largest angle from one row to the next, rad, positive and at most pi.
+    pub max_step_rad: f64,
+}
+
+/// Bounds of a velocity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TwistLimits {
+    /// Where it may lead.
+    pub workspace: Workspace,
+    /// Largest speed, positive.
+    pub max_m_per_s: f64,
+    /// Largest speed of turning, positive.
+    pub max_rad_per_s: f64,
+    /// Largest change of velocity from one row to the next, positive.
+    pub max_step_m_per_s: f64,
+    /// Largest change of the velocity of turning from one row to the next, positive.
+    pub max_step_rad_per_s: f64,
 }
 
 /// The message of a gripper's position.
@@ -45,12 +115,14 @@ pub enum GripperMessage {
 
 /// The word for what an output publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "see `Content`")]
+#[expect(missing_docs, reason = "see `Content` and `Taker`")]
 pub enum OutputKind {
     JointTrajectory,
     JointPositions,
     ControllerInput,
     GripperPosition,
+    EefPose,
+    EefTwist,
 }
 
 impl OutputKind {
@@ -61,6 +133,8 @@ impl OutputKind {
             OutputKind::JointPositions => "joint_positions",
             OutputKind::ControllerInput => "controller_input",
             OutputKind::GripperPosition => "gripper_position",
+            OutputKind::EefPose => "eef_pose",
+            OutputKind::EefTwist => "eef_twist",
         }
     }
 }
@@ -69,34 +143,50 @@ impl Output {
     /// What it publishes, as a word.
     pub fn kind(&self) -> OutputKind {
         match &self.content {
-            Content::JointTrajectory(_) => OutputKind::JointTrajectory,
-            Content::JointPositions(_) => OutputKind::JointPositions,
-            Content::ControllerInput(_) => OutputKind::ControllerInput,
-            Content::GripperPosition { .. } => OutputKind::GripperPosition,
+            Content::Values { taker, .. } => match taker {
+                Taker::JointTrajectory => OutputKind::JointTrajectory,
+                Taker::JointPositions => OutputKind::JointPositions,
+                Taker::ControllerInput => OutputKind::ControllerInput,
+                Taker::GripperPosition { .. } => OutputKind::GripperPosition,
+            },
+            Content::EefPose { .. } => OutputKind::EefPose,
+            Content::EefTwist { .. } => OutputKind::EefTwist,
         }
     }
 
-    /// Values that each carry one action.
+    /// Values that each carry one action; empty where the output moves the end effector.
     pub fn dims(&self) -> &[OutputDim] {
         match &self.content {
-            Content::JointTrajectory(dims) | Content::JointPositions(dims) | Content::ControllerInput(dims) => dims,
-            Content::GripperPosition { dim, .. } => std::slice::from_ref(dim),
+            Content::Values { dims, .. } => dims,
+            Content::EefPose { .. } | Content::EefTwist { .. } => &[],
+        }
+    }
+
+    /// What moves the end effector; `None` where the output does not.
+    pub fn eef(&self) -> Option<&EefActions> {
+        match &self.content {
+            Content::EefPose { eef, .. } | Content::EefTwist { eef, .. } => Some(eef),
+            Content::Values { .. } => None,
         }
     }
 
     /// Actions that it carries.
     pub fn actions(&self) -> impl Iterator<Item = &str> {
-        self.dims().iter().map(|dim| dim.action.as_str())
+        let of_eef = self.eef().into_iter().flat_map(|eef| eef.position.iter().chain(&eef.rotation));
+        self.dims().iter().map(|dim| &dim.action).chain(of_eef).map(String::as_str)
     }
 
     /// Joints whose position is checked against what is measured.
     pub fn joints(&self) -> impl Iterator<Item = &str> {
-        let (dims, gripper) = match &self.content {
-            Content::JointTrajectory(dims) | Content::JointPositions(dims) => (dims.as_slice(), None),
-            Content::ControllerInput(_) => (&[][..], None),
-            Content::GripperPosition { joint, .. } => (&[][..], joint.as_deref()),
+        let are_joints = match &self.content {
+            Content::Values { taker, .. } => match taker {
+                Taker::JointTrajectory | Taker::JointPositions => true,
+                Taker::GripperPosition { joint, .. } => joint.is_some(),
+                Taker::ControllerInput => false,
+            },
+            Content::EefPose { .. } | Content::EefTwist { .. } => false,
         };
-        dims.iter().map(|dim| dim.name.as_str()).chain(gripper)
+        self.dims().iter().filter(move |_| are_joints).map(|dim| dim.name.as_str())
     }
 }
 

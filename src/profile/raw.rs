@@ -2,6 +2,7 @@
 //!
 //! The YAML reader refuses numbers that are not finite, so nothing here looks for them.
 
+mod eef;
 mod output;
 mod state;
 
@@ -123,6 +124,7 @@ pub(super) fn check(raw: RawProfile, folder: &Path) -> Result<Profile, Vec<Strin
     for output in profile.outputs.iter().filter(|output| output.actions().next().is_none()) {
         problems.add(&format!("output `{}`", output.kind().word()), "it is empty");
     }
+    eef::check(&profile, &mut problems);
     problems.unique("camera", profile.cameras.iter().map(|c| c.camera.as_str()));
     let measured = profile.joint_states.iter().flat_map(|j| &j.joints);
     problems.unique("measured joint", measured.clone().map(|j| j.joint.as_str()));

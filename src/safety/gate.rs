@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{SafeCommand, SafeOutput, Violation, values};
+use super::{SafeCommand, SafeOutput, Violation, pose, twist, values};
 use crate::deploy::{Action, Content, Deployment, Output};
 use crate::execute::Schedule;
 use crate::time::Stamp;
@@ -61,6 +61,8 @@ impl Gate {
             let rows = chunk.rows().enumerate().skip(rows.start).take(rows.len());
             let (values, stops) = match &output.content {
                 Content::Values(dims) => values::judge(output, dims, rows, before)?,
+                Content::Pose(rule) => (pose::judge(rule, rows, before)?, [false; 7].into()),
+                Content::Twist(rule) => (twist::judge(rule, schedule.action_dt, rows, before)?, [true; 6].into()),
             };
             outputs.push(SafeOutput { names: Arc::clone(&output.names), values, stops });
         }
@@ -97,7 +99,7 @@ pub(super) struct Before<'a> {
     /// Index of the output.
     output: usize,
     /// When the first row of the new command is due.
-    start: Stamp,
+    pub start: Stamp,
     pub basis: Basis<'a>,
 }
 

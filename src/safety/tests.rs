@@ -1,5 +1,8 @@
 //! Changes, grippers and controller inputs on their way through the gate.
 
+mod pose;
+mod twist;
+
 use super::*;
 use crate::deploy::Deployment;
 use crate::deploy::samples::arm::at;

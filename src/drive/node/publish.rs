@@ -10,12 +10,15 @@ use crossbeam::select;
 
 use crate::drive::chunk_messages::ChunkMessages;
 use crate::drive::clock::Clock;
-use crate::drive::commands::{array, number, trajectory};
+use crate::drive::commands::{array, number, pose, trajectory, twist};
 use crate::drive::playback::{Departure, Playback};
 use crate::drive::ros::{Publish, PublishError};
 use crate::engine::Decision;
-use crate::msg::{ActionChunk, DiagnosticArray, Float64, Float64MultiArray, JointTrajectory};
+use crate::msg::{
+    ActionChunk, DiagnosticArray, Float64, Float64MultiArray, JointTrajectory, PoseStamped, TwistStamped,
+};
 use crate::safety::SafeCommand;
+use crate::time::Stamp;
 
 /// Messages between two rounds of the thread; it waits for nobody, so that more than a few mean that it is stuck.
 const WAITING: usize = 8;
@@ -35,6 +38,9 @@ pub(super) enum OutputPublisher {
     /// Row by row, each when it is due, as are the others.
     Array(Box<dyn Publish<Float64MultiArray>>),
     Number(Box<dyn Publish<Float64>>),
+    /// In this frame, as the next one.
+    Pose(Box<dyn Publish<PoseStamped>>, Arc<str>),
+    Twist(Box<dyn Publish<TwistStamped>>, Arc<str>),
 }
 
 /// Something to publish.
@@ -144,20 +150,8 @@ impl Publishing {
 
     fn depart(&self, departure: &Departure) {
         for (publisher, row) in self.publishers.outputs.iter().zip(departure.rows()) {
-            if let Some(row) = row {
-                self.publish_row(publisher, &row);
-            }
-        }
-    }
-
-    fn publish_row(&self, publisher: &OutputPublisher, row: &[f64]) {
-        match publisher {
-            OutputPublisher::Trajectory(_) => {}
-            OutputPublisher::Array(publisher) => self.count(publisher.publish(array(row))),
-            OutputPublisher::Number(publisher) => {
-                if let Some(number) = number(row) {
-                    self.count(publisher.publish(number));
-                }
+            if let Some(sent) = row.and_then(|row| publisher.publish_row(departure.at, &row)) {
+                self.count(sent);
             }
         }
     }
@@ -167,5 +161,18 @@ impl Publishing {
             self.unsent.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, "message lost");
         }
+    }
+}
+
+impl OutputPublisher {
+    /// Sends what is due at `at`; `None` where this output sends no rows.
+    fn publish_row(&self, at: Stamp, row: &[f64]) -> Option<Result<(), PublishError>> {
+        Some(match self {
+            OutputPublisher::Trajectory(_) => return None,
+            OutputPublisher::Array(publisher) => publisher.publish(array(row)),
+            OutputPublisher::Number(publisher) => publisher.publish(number(row)?),
+            OutputPublisher::Pose(publisher, frame) => publisher.publish(pose(at, frame, row)?),
+            OutputPublisher::Twist(publisher, frame) => publisher.publish(twist(at, frame, row)?),
+        })
     }
 }

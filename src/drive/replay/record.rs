@@ -7,7 +7,7 @@ use super::{ReplayError, Run, Step};
 use crate::bag::{BagError, BagWriter};
 use crate::deploy::{Deployment, Form};
 use crate::drive::chunk_messages::{ChunkMessages, Source};
-use crate::drive::commands::{array, number, trajectory};
+use crate::drive::commands::{array, number, pose, trajectory, twist};
 use crate::drive::playback::Playback;
 use crate::drive::ros_args::{NameError, RosArgs};
 use crate::msg::{ActionChunk, DiagnosticArray, DiagnosticStatus, Header, KeyValue, Level};
@@ -29,7 +29,7 @@ pub fn record(path: &Path, deployment: &Deployment, names: &RosArgs, run: &Run) 
     let mut bag = BagWriter::create(path)?;
     let chunk_topic = names.resolve(deployment.action_chunk_topic())?;
     let timing_topic = names.resolve(TIMING_TOPIC)?;
-    let outputs = deployment.outputs().iter().map(|output| Ok((output.form, names.resolve(&output.topic)?)));
+    let outputs = deployment.outputs().iter().map(|output| Ok((&output.form, names.resolve(&output.topic)?)));
     let mut commands = Commands { outputs: outputs.collect::<Result<_, NameError>>()?, playback: Playback::default() };
     for (step, chunk) in run.steps.iter().zip(action_chunks(deployment, run)) {
         bag.write(&chunk_topic, step.at, &chunk)?;
@@ -44,16 +44,16 @@ pub fn record(path: &Path, deployment: &Deployment, names: &RosArgs, run: &Run) 
 }
 
 /// The outputs' messages and topics, and what is still to leave on them.
-struct Commands {
-    outputs: Vec<(Form, String)>,
+struct Commands<'a> {
+    outputs: Vec<(&'a Form, String)>,
     playback: Playback,
 }
 
-impl Commands {
+impl Commands<'_> {
     /// Trajectories leave at once, rows when they are due.
     fn start(&mut self, at: Stamp, command: &Arc<SafeCommand>, bag: &mut BagWriter) -> Result<(), BagError> {
         for ((form, topic), output) in self.outputs.iter().zip(command.outputs()) {
-            if *form == Form::Trajectory {
+            if **form == Form::Trajectory {
                 bag.write(topic, at, &trajectory(command, output))?;
             }
         }
@@ -67,7 +67,7 @@ impl Commands {
             let Some(departure) = self.playback.take(due) else { continue };
             for ((form, topic), row) in self.outputs.iter().zip(departure.rows()) {
                 if let Some(row) = row {
-                    write_row(*form, topic, (departure.at, &row), bag)?;
+                    write_row(form, topic, (departure.at, &row), bag)?;
                 }
             }
         }
@@ -75,12 +75,15 @@ impl Commands {
     }
 }
 
-fn write_row(form: Form, topic: &str, (at, row): (Stamp, &[f64]), bag: &mut BagWriter) -> Result<(), BagError> {
-    match form {
-        Form::Trajectory => Ok(()),
-        Form::Array => bag.write(topic, at, &array(row)),
-        Form::Number => number(row).map_or(Ok(()), |number| bag.write(topic, at, &number)),
-    }
+fn write_row(form: &Form, topic: &str, (at, row): (Stamp, &[f64]), bag: &mut BagWriter) -> Result<(), BagError> {
+    let written = match form {
+        Form::Trajectory => None,
+        Form::Array => Some(bag.write(topic, at, &array(row))),
+        Form::Number => number(row).map(|number| bag.write(topic, at, &number)),
+        Form::Pose { frame } => pose(at, frame, row).map(|pose| bag.write(topic, at, &pose)),
+        Form::Twist { frame } => twist(at, frame, row).map(|twist| bag.write(topic, at, &twist)),
+    };
+    written.unwrap_or(Ok(()))
 }
 
 fn timing(node: &str, step: &Step) -> DiagnosticArray {

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use vla_bundle::Unit;
 
 use super::Problems;
-use crate::profile::{Carries, Content, GripperMessage, Limits, Output, OutputDim};
+use super::eef::{RawEefPose, RawEefTwist};
+use crate::profile::{Carries, Content, GripperMessage, Limits, Output, OutputDim, Taker};
 
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -13,6 +14,8 @@ pub(super) enum RawOutput {
     JointPositions { topic: Option<String>, joints: Vec<RawJoint> },
     ControllerInput { topic: Option<String>, dims: Vec<RawDim> },
     GripperPosition(RawGripper),
+    EefPose(RawEefPose),
+    EefTwist(RawEefTwist),
 }
 
 /// Either a position (`sign`, `offset`, `min`, `max`) or a gripper (`open`, `closed`).
@@ -60,18 +63,24 @@ impl RawOutput {
     pub(super) fn check(self, problems: &mut Problems) -> Output {
         match self {
             RawOutput::JointTrajectory { topic, joints } => {
-                Output { topic, content: Content::JointTrajectory(take_joints(joints, problems)) }
+                values(topic, Taker::JointTrajectory, take_joints(joints, problems))
             }
             RawOutput::JointPositions { topic, joints } => {
-                Output { topic, content: Content::JointPositions(take_joints(joints, problems)) }
+                values(topic, Taker::JointPositions, take_joints(joints, problems))
             }
             RawOutput::ControllerInput { topic, dims } => {
                 let dims = dims.into_iter().map(|dim| take_dim(dim, problems)).collect();
-                Output { topic, content: Content::ControllerInput(dims) }
+                values(topic, Taker::ControllerInput, dims)
             }
             RawOutput::GripperPosition(gripper) => take_gripper(gripper, problems),
+            RawOutput::EefPose(pose) => pose.check(problems),
+            RawOutput::EefTwist(twist) => twist.check(problems),
         }
     }
+}
+
+fn values(topic: Option<String>, taker: Taker, dims: Vec<OutputDim>) -> Output {
+    Output { topic, content: Content::Values { taker, dims } }
 }
 
 fn take_joints(joints: Vec<RawJoint>, problems: &mut Problems) -> Vec<OutputDim> {
@@ -122,7 +131,7 @@ fn take_gripper(raw: RawGripper, problems: &mut Problems) -> Output {
     let (carries, limits) = opening(&at, [open, closed], max_step, problems);
     let name = joint.clone().unwrap_or_else(|| action.clone());
     let dim = OutputDim { name, action, unit, carries, limits };
-    Output { topic, content: Content::GripperPosition { message, joint, dim } }
+    values(topic, Taker::GripperPosition { message, joint }, vec![dim])
 }
 
 fn opening(at: &str, [open, closed]: [f64; 2], max_step: f64, problems: &mut Problems) -> (Carries, Limits) {
