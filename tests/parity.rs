@@ -92,6 +92,21 @@ fn every_stage_and_step_of_the_denoising_policy_equals_the_original() {
     assert_eq!(run.answer["denoise_steps"], 50);
 }
 
+#[test]
+fn every_stage_of_the_policy_that_prunes_between_layers_equals_the_original_and_so_do_the_kept_tokens() {
+    let run = Run::of("cogvla_nofilm");
+    run.check(&STAGES);
+    run.check_kept_patches(&[(1, 16), (3, 16), (5, 16), (7, 16)]);
+}
+
+#[test]
+fn every_stage_of_a_policy_that_is_an_adapter_equals_the_original_merged_in_fp32() {
+    let run = Run::of("cogvla");
+    run.check(&STAGES);
+    run.check(&[("film.average_language_embedding", "text_embedding", 1e-6)]);
+    run.check_kept_patches(&[(2, 29), (3, 29), (4, 28), (5, 27), (6, 26), (7, 25)]);
+}
+
 /// One case, exported and run.
 struct Run {
     expected: Vec<u8>,
@@ -120,6 +135,21 @@ impl Run {
 
     fn tensors(&self) -> [SafeTensors<'_>; 2] {
         [&self.expected, &self.stages].map(|bytes| SafeTensors::deserialize(bytes).unwrap())
+    }
+
+    /// Which patches each pruning layer kept, by layer and count.
+    fn check_kept_patches(&self, layers: &[(u64, usize)]) {
+        let [expected, got] = self.tensors();
+        let patches = expected.tensor("projected_patches").unwrap().shape()[1] as i64;
+        for (layer, count) in layers {
+            let rows = ids(&expected.tensor(&format!("lfp.layer{layer:02}.kept_indices")).unwrap());
+            // Row 0 is the first token, and the patches follow it.
+            let want: Vec<i64> = rows.iter().map(|row| row - 1).filter(|patch| (0..patches).contains(patch)).collect();
+            let got = ids(&got.tensor(&format!("lfp.layer{layer:02}.kept_patches")).unwrap());
+            assert_eq!((got.len(), &got), (*count, &want), "layer {layer}");
+        }
+        let pruning = got.names().iter().filter(|name| name.ends_with(".kept_patches")).count();
+        assert_eq!(pruning, layers.len());
     }
 
     fn check(&self, stages: &[Stage]) {

@@ -21,7 +21,7 @@ pub use io::{
 };
 pub use manifest::{
     Actions, CameraStream, Checkpoint, Dim, Dtype, FORMAT_VERSION, FileEntry, Golden, GoldenKind, Graph, Input,
-    Manifest, Orientation, Range, Source, StateStream, Streams, TensorSpec, Unnormalize,
+    Manifest, Merged, Orientation, Range, Source, StateStream, Streams, TensorSpec, Unnormalize,
 };
 pub use plan::{
     Autoregress, Cadence, Carry, Denoise, Denominator, FlowTarget, NoiseSource, Rule, SinusoidOrder, Stage,

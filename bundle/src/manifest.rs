@@ -46,7 +46,7 @@ pub struct Manifest {
 }
 
 /// Identity of the source checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
     /// Folder name, without its path.
@@ -57,6 +57,22 @@ pub struct Checkpoint {
     pub unnorm_key: Option<String>,
     /// Tensors of the checkpoint that inference never uses and the export left out, sorted.
     pub dropped: Vec<String>,
+    /// Low-rank adapters that the export merged into the weights; absent where there were none.
+    pub merged: Option<Merged>,
+}
+
+/// Low-rank adapters that became part of the weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Merged {
+    /// Folder name of the base model that they were merged onto; absent where they stood beside their weights.
+    pub base: Option<String>,
+    /// Weights of the bundle that they changed.
+    pub weights: u64,
+    /// What each product of factors was multiplied with: alpha / r.
+    pub scale: f32,
+    /// Type in which the sum was computed and kept.
+    pub precision: Dtype,
 }
 
 /// Size and digest of one file.

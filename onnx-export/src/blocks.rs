@@ -5,11 +5,13 @@ mod llama;
 mod mlp;
 mod mlp_resnet;
 mod norm;
+mod routed_llama;
 mod vit;
 
 pub use linear::{linear, linear_unbiased};
 pub use llama::{LlamaConfig, llama};
-pub use mlp::gelu_mlp;
+pub use mlp::{gelu_mlp, sequential_mlp};
 pub use mlp_resnet::{MlpResnetConfig, mlp_resnet};
 pub use norm::{layer_norm, rms_norm};
+pub use routed_llama::{Condition, Routed, Routing, routed_llama};
 pub use vit::{VitConfig, VitInput, vit};

@@ -2,6 +2,7 @@
 //!
 //! Reads name the shape they want, and [`Weights::finish`] fails on a tensor that nobody asked for.
 
+mod adapted;
 mod digest;
 mod error;
 mod files;
@@ -15,6 +16,7 @@ mod transposed;
 mod weight;
 mod weights;
 
+pub use adapted::Adapted;
 pub use digest::identity;
 pub use error::CheckpointError;
 pub use files::{component, read_json};

@@ -9,6 +9,7 @@ mod layers;
 mod ops;
 mod proto;
 mod save;
+mod select;
 #[cfg(test)]
 mod tests;
 

@@ -97,7 +97,9 @@ words! {
     /// OpenVLA-OFT: parallel decoding with a regression head.
     OpenvlaOft = "openvla_oft",
     /// LightVLA: the same with picture tokens pruned by similarity.
-    Lightvla = "lightvla"
+    Lightvla = "lightvla",
+    /// CogVLA: few tokens per picture, pruned further from layer to layer.
+    Cogvla = "cogvla"
 }
 
 impl std::str::FromStr for Norm {

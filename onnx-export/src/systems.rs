@@ -1,5 +1,6 @@
 //! One file per model system: from its checkpoint's files to a draft of its bundle.
 
+mod cogvla;
 mod lightvla;
 mod openvla_oft;
 mod prismatic;
@@ -21,6 +22,10 @@ pub(crate) fn with_draft<T>(
         System::Lightvla => {
             let policy = prismatic::Prismatic::open(request, lightvla::HIDDEN_OFFSET)?;
             write(lightvla::draft(&policy)?)
+        }
+        System::Cogvla => {
+            let policy = cogvla::Cogvla::open(request)?;
+            write(policy.draft()?)
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use vla_bundle::{Bundle, Dtype, GoldenKind, Graph, Integrity, Manifest, Source, TensorSpec, Unnormalize};
+use vla_bundle::{Bundle, Dtype, GoldenKind, Graph, Integrity, Manifest, Merged, Source, TensorSpec, Unnormalize};
 
 use super::bench::placement_lines;
 use super::runtime::RuntimeArguments;
@@ -85,6 +85,10 @@ fn identity(bundle: &Bundle, text: &mut String) {
     line(text, "system", &format!("{}, exported by {}", manifest.system, manifest.exporter));
     let key = manifest.checkpoint.unnorm_key.as_deref().map(|key| format!(", statistics `{key}`")).unwrap_or_default();
     line(text, "checkpoint", &format!("{} {}{key}", manifest.checkpoint.name, manifest.checkpoint.sha256));
+    if let Some(Merged { base, weights, scale, precision }) = &manifest.checkpoint.merged {
+        let onto = base.as_deref().map(|base| format!(" onto `{base}`")).unwrap_or_default();
+        line(text, "merged", &format!("adapters of {weights} weights{onto}, times {scale}, in {precision}"));
+    }
     line(text, "graphs", &format!("{}, opset {}", manifest.precision, manifest.opset));
 }
 

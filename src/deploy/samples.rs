@@ -151,6 +151,7 @@ fn manifest(io: &str, cameras: &[&str]) -> Manifest {
             sha256: String::new(),
             unnorm_key: None,
             dropped: Vec::new(),
+            merged: None,
         },
         precision: Dtype::Fp32,
         opset: 23,

@@ -1,8 +1,8 @@
-//! A Llama stack whose tokens all see each other, from embeddings to normalised hidden states.
+//! A Llama stack, from embeddings to normalised hidden states.
 
 use crate::ExportError;
 use crate::checkpoint::Scope;
-use crate::graph::{Builder, RotaryTables, Value};
+use crate::graph::{Builder, RotaryTables, Value, symbol};
 
 use super::{linear_unbiased, rms_norm};
 
@@ -25,7 +25,20 @@ pub struct LlamaConfig {
     pub rope_theta: f32,
 }
 
-/// Hidden states `[1, n, hidden]` after the final norm of embeddings `[1, n, hidden]` at `positions [1, n]`, i64.
+/// Which tokens a token sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Every one.
+    All,
+    /// Itself and those before it; the last `open_tail` also see each other.
+    Past {
+        /// At least 1.
+        open_tail: u64,
+    },
+}
+
+/// Hidden states `[1, n, hidden]` after the final norm of embeddings `[1, n, hidden]` at `positions [1, n]`, i64;
+/// all tokens see each other.
 ///
 /// # Errors
 /// Weights that are absent or of another shape, or embeddings of another width.
@@ -35,35 +48,46 @@ pub fn llama<'w>(
     [embeds, positions]: [&Value; 2],
     config: &LlamaConfig,
 ) -> Result<Value, ExportError> {
-    let frequencies = inverse_frequencies(config.hidden / config.heads, config.rope_theta);
-    let tables = g.rotary_tables("rope", positions, &frequencies)?;
+    let tables = rotary_tables(g, positions, config)?;
     let mut x = embeds.clone();
     for index in 0..config.layers {
         let name = format!("layers.{index}");
-        x = layer(&mut g.at(&name), &w.at(&name), (&x, &tables), config)?;
+        x = layer(&mut g.at(&name), &w.at(&name), (&x, &tables, Sight::All), config)?;
     }
     rms_norm(&mut g.at("norm"), &w.at("norm"), &x, (config.hidden, config.norm_eps))
 }
 
-fn layer<'w>(
+/// Angles of the heads at `positions [1, n]`, i64.
+pub(super) fn rotary_tables(
+    g: &mut Builder<'_, '_>,
+    positions: &Value,
+    config: &LlamaConfig,
+) -> Result<RotaryTables, ExportError> {
+    let frequencies = inverse_frequencies(config.hidden / config.heads, config.rope_theta);
+    Ok(g.rotary_tables("rope", positions, &frequencies)?)
+}
+
+/// One layer on tokens `[1, n, hidden]`.
+pub(super) fn layer<'w>(
     g: &mut Builder<'_, 'w>,
     w: &Scope<'w>,
-    (x, tables): (&Value, &RotaryTables),
+    (x, tables, sight): (&Value, &RotaryTables, Sight),
     config: &LlamaConfig,
 ) -> Result<Value, ExportError> {
     let norm = (config.hidden, config.norm_eps);
     let y = rms_norm(&mut g.at("input_layernorm"), &w.at("input_layernorm"), x, norm)?;
-    let y = attention(&mut g.at("self_attn"), &w.at("self_attn"), (&y, tables), config)?;
+    let y = attention(&mut g.at("self_attn"), &w.at("self_attn"), (&y, tables, sight), config)?;
     let x = g.add("residual_attn", x, &y)?;
     let y = rms_norm(&mut g.at("post_attention_layernorm"), &w.at("post_attention_layernorm"), &x, norm)?;
     let y = gated_mlp(&mut g.at("mlp"), &w.at("mlp"), &y, config)?;
     Ok(g.add("residual_mlp", &x, &y)?)
 }
 
-fn attention<'w>(
+/// Self-attention of normalised tokens `[1, n, hidden]`, output projection included.
+pub(super) fn attention<'w>(
     g: &mut Builder<'_, 'w>,
     w: &Scope<'w>,
-    (x, tables): (&Value, &RotaryTables),
+    (x, tables, sight): (&Value, &RotaryTables, Sight),
     config: &LlamaConfig,
 ) -> Result<Value, ExportError> {
     let square = [config.hidden; 2];
@@ -72,12 +96,31 @@ fn attention<'w>(
     let v = linear_unbiased(&mut g.at("v_proj"), &w.at("v_proj"), x, square)?;
     let q = g.rotate("q_rotated", &q, tables, config.heads)?;
     let k = g.rotate("k_rotated", &k, tables, config.heads)?;
-    let y = g.attention("attention", [&q, &k, &v], config.heads)?;
+    let y = match sight {
+        Sight::All => g.attention("attention", [&q, &k, &v], config.heads)?,
+        Sight::Past { open_tail } => open_tailed(g, [&q, &k, &v], (config.heads, open_tail))?,
+    };
     linear_unbiased(&mut g.at("o_proj"), &w.at("o_proj"), &y, square)
 }
 
+/// Two calls without a mask, because a mask switches the fast kernels off: the tail sees all keys, the tokens before it
+/// see none of the tail's.
+fn open_tailed(
+    g: &mut Builder<'_, '_>,
+    [q, k, v]: [&Value; 3],
+    (heads, tail): (u64, u64),
+) -> Result<Value, ExportError> {
+    let length = symbol(&format!("{}_before_tail", q.dims()[1]));
+    let mut before = |name: &str, x: &Value| g.at("past").without_last(name, x, (1, tail), length.clone());
+    let past = [before("q", q)?, before("k", k)?, before("v", v)?];
+    let past = g.causal_attention("past", past.each_ref(), heads)?;
+    let open = g.at("tail").last("q", q, (1, tail))?;
+    let open = g.attention("tail", [&open, k, v], heads)?;
+    Ok(g.concat("attention", 1, &[&past, &open], &q.dims()[1])?)
+}
+
 /// `down(silu(gate(x)) * up(x))`.
-fn gated_mlp<'w>(
+pub(super) fn gated_mlp<'w>(
     g: &mut Builder<'_, 'w>,
     w: &Scope<'w>,
     x: &Value,

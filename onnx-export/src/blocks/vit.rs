@@ -51,10 +51,12 @@ pub struct VitInput<'a> {
     /// FiLM (Perez et al. 2018): `[blocks that run, 2, width]`, per block the factor and the offset of every token between
     /// its two branches. Such blocks stand under `blocks.<index>.block`.
     pub film: Option<&'a Value>,
+    /// Learned tokens `[1, count, width]` behind the patches that stand for the whole picture: they alone come out.
+    pub summary: Option<&'a Value>,
 }
 
 /// Patch tokens `[n, patches, width]`, row-major over each picture: output of the second-to-last block, no final norm,
-/// learned tokens dropped (timm's `get_intermediate_layers`).
+/// learned tokens dropped (timm's `get_intermediate_layers`). With a summary its tokens come instead of the patches.
 ///
 /// # Errors
 /// Weights that are absent or of another shape, pictures of another size, or FiLM for other blocks.
@@ -67,6 +69,9 @@ pub fn vit<'w>(
     let patches = embed_patches(g, w, input.pictures, config)?;
     let prefix: u64 = config.prefix.iter().map(|(_, count)| count).sum();
     let mut x = if prefix == 0 { patches } else { with_prefix(g, w, &patches, (config, prefix))? };
+    if let Some(summary) = input.summary {
+        x = with_summary(&mut g.at("summary"), [&x, summary])?;
+    }
     for index in 0..config.blocks() {
         let name = format!("blocks.{index}");
         let (mut g, w) = (g.at(&name), w.at(&name));
@@ -77,6 +82,9 @@ pub fn vit<'w>(
                 block(&mut g, &w.at("block"), (&x, Some(&film)), config)?
             }
         };
+    }
+    if let Some([_, Dim::Fixed(count), _]) = input.summary.map(Value::dims) {
+        return Ok(g.last("summary.features", &x, (1, *count))?);
     }
     if prefix == 0 {
         return Ok(x);
@@ -118,6 +126,16 @@ fn with_prefix<'w>(
     let learned = g.concat("learned", 1, &learned.iter().collect::<Vec<_>>(), &fixed(count))?;
     let learned = g.repeat_like("per_picture", &learned, patches)?;
     Ok(g.concat("tokens", 1, &[&learned, patches], &fixed(count + config.patches()))?)
+}
+
+/// The learned tokens behind every picture's own.
+fn with_summary(g: &mut Builder<'_, '_>, [tokens, summary]: [&Value; 2]) -> Result<Value, ExportError> {
+    let summary = g.repeat_like("per_picture", summary, tokens)?;
+    let length = match (&tokens.dims()[1], &summary.dims()[1]) {
+        (Dim::Fixed(tokens), Dim::Fixed(more)) => fixed(tokens + more),
+        (tokens, _) => tokens.clone(),
+    };
+    Ok(g.concat("tokens", 1, &[tokens, &summary], &length)?)
 }
 
 /// Factor and offset `[1, 1, width]` of one block.

@@ -36,7 +36,7 @@ pub fn identity(
     let full = dir.canonicalize().map_err(|source| read(dir, source))?;
     let name = full.file_name().unwrap_or_default().to_string_lossy().into_owned();
     dropped.sort();
-    Ok(Checkpoint { name, sha256: digest.hex(), unnorm_key, dropped })
+    Ok(Checkpoint { name, sha256: digest.hex(), unnorm_key, dropped, merged: None })
 }
 
 #[cfg(test)]
@@ -58,6 +58,7 @@ mod tests {
             sha256: "5b05ac0a4bb74fc1bed4a186ebb49c57fa4bbf0810e0e186e3b7f938b62cf7e4".to_owned(),
             unnorm_key: Some("key".to_owned()),
             dropped: vec!["x".to_owned(), "y".to_owned()],
+            merged: None,
         };
         assert_eq!(found, wanted);
     }

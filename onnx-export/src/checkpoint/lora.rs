@@ -11,7 +11,10 @@ use super::files::read_json;
 use super::stored::Stored;
 use super::{CheckpointError, Weights};
 
-/// Where the training saves what it knows about its adapter.
+/// Where the training saves its adapter.
+pub(super) const FOLDER: &str = "lora_adapter";
+
+/// What the training knows about its adapter.
 const CONFIG: &str = "lora_adapter/adapter_config.json";
 
 /// What PEFT calls the factors of the layer `X`: inside a saved module, and in an adapter's own file.

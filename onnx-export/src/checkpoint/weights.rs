@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::files::read_json;
+use super::files::{files_where, read_json};
 use super::lora::LowRank;
 use super::mapped::Mapped;
 use super::stored::Stored;
@@ -107,6 +107,16 @@ impl Weights {
         }
     }
 
+    /// Whether `dir` holds a model's tensors, in whatever number of files.
+    pub(super) fn is_model(dir: &Path) -> Result<bool, CheckpointError> {
+        Ok(dir.join(INDEX).exists() || !files_where(dir, |name| name.ends_with(".safetensors"))?.is_empty())
+    }
+
+    /// The tensors of one safetensors file.
+    pub(super) fn open_file(path: &Path) -> Result<Self, CheckpointError> {
+        Self::open_files(path, vec![path.to_owned()])
+    }
+
     /// The tensors of a torch `.pt` state dict; where every name starts with `module.`, that prefix is left out.
     ///
     /// # Errors
@@ -167,6 +177,42 @@ impl Weights {
             }
         }
         Ok(())
+    }
+
+    /// Takes the tensors of `other` in, each under the name that `rename` gives it.
+    pub(super) fn join(&mut self, other: Self, rename: impl Fn(&str) -> String) -> Result<(), CheckpointError> {
+        let files = self.files.len();
+        self.files.extend(other.files);
+        self.sources.extend(other.sources);
+        for (name, mut tensor) in other.tensors {
+            let adapter = tensor.adapter.iter_mut().flat_map(|adapter| [&mut adapter.down, &mut adapter.up]);
+            for place in adapter.chain([&mut tensor.place]) {
+                place.file += files;
+            }
+            let path = self.path_of(&tensor.place).to_owned();
+            let name = rename(&name);
+            if let Some(first) = self.tensors.insert(name.clone(), tensor) {
+                let first = self.path_of(&first.place).display();
+                let reason = format!("a second one of this name, the first is in {first}");
+                return Err(CheckpointError::Tensor { name, reason, path });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the tensors whose full names satisfy `unwanted` off the list; gives their names, sorted.
+    pub(super) fn take_where(&mut self, unwanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let names: Vec<String> = self.names().filter(|name| unwanted(name)).map(str::to_owned).collect();
+        self.tensors.retain(|name, _| !unwanted(name));
+        names
+    }
+
+    /// Names of the tensors that were read with an adapter merged into them, and its scale.
+    pub fn merged(&self) -> impl Iterator<Item = (&str, f32)> {
+        let read = |tensor: &Tensor| tensor.fate.get() == Fate::Read;
+        self.tensors.iter().filter_map(move |(name, tensor)| {
+            tensor.adapter.as_ref().filter(|_| read(tensor)).map(|adapter| (name.as_str(), adapter.scale))
+        })
     }
 
     /// Gives the tensor `from` the name `to`.

@@ -92,7 +92,26 @@ impl Builder<'_, '_> {
     ///
     /// # Errors
     /// Other ranks, widths that differ or that the heads do not divide, or keys and values of different lengths.
-    pub fn attention(&mut self, label: &str, [q, k, v]: [&Value; 3], heads: u64) -> Result<Value, GraphError> {
+    pub fn attention(&mut self, label: &str, parts: [&Value; 3], heads: u64) -> Result<Value, GraphError> {
+        let node = self.attention_node(label, parts, heads)?;
+        self.emit(label, node, parts[0].dtype, parts[0].dims.clone())
+    }
+
+    /// [`Builder::attention`] in which a query sees its own and earlier keys; as many queries as keys.
+    ///
+    /// # Errors
+    /// As [`Builder::attention`], or queries and keys of different lengths.
+    pub fn causal_attention(&mut self, label: &str, parts: [&Value; 3], heads: u64) -> Result<Value, GraphError> {
+        let [q, k, _] = parts;
+        let node = self.attention_node(label, parts, heads)?.with(AttributeProto::int("is_causal", 1));
+        if q.dims != k.dims {
+            let reason = format!("causal {} and {} differ in length", list(&q.dims), list(&k.dims));
+            return Err(self.refuse(label, "Attention", reason));
+        }
+        self.emit(label, node, q.dtype, q.dims.clone())
+    }
+
+    fn attention_node(&self, label: &str, [q, k, v]: [&Value; 3], heads: u64) -> Result<Node, GraphError> {
         let fits = match (q.dims.as_slice(), k.dims.as_slice(), v.dims.as_slice()) {
             ([b, _, Dim::Fixed(width)], [b_k, _, width_k], _) => {
                 b == b_k && *width_k == Dim::Fixed(*width) && k.dims == v.dims && width.is_multiple_of(heads)
@@ -103,10 +122,9 @@ impl Builder<'_, '_> {
             let shapes = [q, k, v].map(|x| list(&x.dims)).join(", ");
             return Err(self.refuse(label, "Attention", format!("{shapes} with {heads} heads do not fit")));
         }
-        let node = Node::plain("Attention", &[q, k, v])
+        Ok(Node::plain("Attention", &[q, k, v])
             .with(AttributeProto::int("q_num_heads", heads as i64))
-            .with(AttributeProto::int("kv_num_heads", heads as i64));
-        self.emit(label, node, q.dtype, q.dims.clone())
+            .with(AttributeProto::int("kv_num_heads", heads as i64)))
     }
 
     /// Angles `position * inverse_frequency` for [`Builder::rotate`]: `positions [b, n]` i64 and the inverse frequencies
@@ -130,6 +148,22 @@ impl Builder<'_, '_> {
         let frequencies = at.floats("inverse_frequencies", inverse_frequencies)?;
         let angles = at.mul("angles", &column, &frequencies)?;
         Ok(RotaryTables { cos: at.unary("cos", "Cos", &angles)?, sin: at.unary("sin", "Sin", &angles)? })
+    }
+
+    /// The tables of all but the last `tail` positions, `head` in number.
+    ///
+    /// # Errors
+    /// A length that is not the sum of both.
+    pub fn earlier_positions(
+        &mut self,
+        label: &str,
+        tables: &RotaryTables,
+        (head, tail): (Dim, u64),
+    ) -> Result<RotaryTables, GraphError> {
+        let mut at = self.at(label);
+        let cos = at.without_last("cos", &tables.cos, (1, tail), head.clone())?;
+        let sin = at.without_last("sin", &tables.sin, (1, tail), head)?;
+        Ok(RotaryTables { cos, sin })
     }
 
     /// Rotary position embedding of `x [b, n, heads * d]`: element `i` of a head turns with element `i + d / 2`.

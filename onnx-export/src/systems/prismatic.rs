@@ -1,10 +1,12 @@
 //! What the OpenVLA family shares: a Prismatic VLM (two vision towers, a projector, Llama) with parts beside it.
 
+mod adapter;
 mod config;
 pub mod denoise;
 pub mod film;
 #[cfg(test)]
 mod full_size;
+pub mod fusion;
 pub mod graphs;
 pub mod head;
 mod image;
@@ -20,11 +22,12 @@ use vla_bundle::{
 
 use crate::ExportError;
 use crate::bundle_writer::Draft;
-use crate::checkpoint::{Bounds, Norm, Statistics, StatisticsSource, Weights, component, identity};
+use crate::checkpoint::{Adapted, Bounds, Norm, Statistics, StatisticsSource, Weights, component, identity};
 use crate::graph::Graph;
 use crate::request::{Camera, CenterCrop, ImagePipeline, Lacks, Request};
 
 use config::Config;
+use fusion::Fusion;
 use head::ActionHead;
 
 /// Tokens of an instruction to tune for, and the most that are allowed (about 200 words).
@@ -45,6 +48,10 @@ pub struct Prismatic {
     pub model: Weights,
     /// Vision towers with FiLM, which stand in for the model's own.
     pub film: Option<Weights>,
+    /// How the features of the towers become tokens of the language model.
+    pub fusion: Fusion,
+    /// Learned tokens per picture that stand for its patches; none where the patches themselves are taken.
+    pub summary: Option<u64>,
     /// The action head.
     pub head: ActionHead,
     /// What the state goes through; none where the policy takes no state.
@@ -53,6 +60,9 @@ pub struct Prismatic {
     pub chunk_size: u64,
     /// Values per step.
     pub action_dim: u64,
+    /// Tensors of an adapter that the merge left out.
+    ignored: Vec<String>,
+    base: Option<PathBuf>,
     cameras: Vec<CameraStream>,
     hidden_offset: i64,
     norm: Norm,
@@ -88,13 +98,16 @@ impl Prismatic {
         let dir = request.checkpoint.as_path();
         let head = ActionHead::open(dir, request)?;
         let config = Config::read(dir)?;
-        let model = Weights::open_safetensors(dir)?;
+        let film = film::open(dir, &config)?;
+        let Adapted { weights: model, ignored } = adapter::open_model(request, film.as_ref())?;
         let statistics = Statistics::read(dir, StatisticsSource::File, request.unnorm_key.as_deref())?;
         let action_dim = head.action_dim().unwrap_or_else(|| statistics.action_dim(asked.norm) as u64);
         let action_bounds = statistics.action(asked.norm, action_dim as usize)?;
         let proprio = open_proprio(dir, &statistics, asked.norm)?;
-        let policy = Self {
-            film: film::open(dir, &config)?,
+        Ok(Self {
+            film,
+            fusion: Fusion::Concatenated,
+            summary: None,
             image_steps: image::steps(dir, asked.pipeline, asked.crop, &config)?,
             text_steps: text::steps(dir, config.llama.vocabulary)?,
             cameras: request.cameras.iter().map(|c| camera(&c.name)).collect(),
@@ -102,6 +115,8 @@ impl Prismatic {
             hidden_offset: asked.hidden_offset,
             norm: asked.norm,
             dir: dir.to_owned(),
+            base: request.base_checkpoint.clone(),
+            ignored,
             config,
             model,
             head,
@@ -109,9 +124,7 @@ impl Prismatic {
             action_dim,
             statistics,
             action_bounds,
-        };
-        policy.check_length()?;
-        Ok(policy)
+        })
     }
 
     /// Where the vision towers are.
@@ -124,9 +137,9 @@ impl Prismatic {
         self.chunk_size * self.action_dim
     }
 
-    /// Patches of all cameras.
+    /// Picture tokens of all cameras.
     pub fn patches(&self) -> u64 {
-        self.config.patches() * self.cameras.len() as u64
+        self.summary.unwrap_or(self.config.patches()) * self.cameras.len() as u64
     }
 
     /// Lengths of the sequence before anything is pruned.
@@ -182,10 +195,12 @@ impl Prismatic {
     /// The bundle that runs `body` on the pieces of the sequence. Every tensor that no graph read must be one of the known
     /// dead ones.
     pub fn draft<'w>(&'w self, system: &'static str, body: Vec<Graph<'w>>) -> Result<Draft<'w>, ExportError> {
+        self.check_length()?;
         let (graphs, plan) = self.plan(body)?;
         let dropped = self.dropped()?;
         let key = Some(self.statistics.key().to_owned());
-        let checkpoint = identity(&self.dir, &self.sources(), key, dropped)?;
+        let mut checkpoint = identity(&self.dir, &self.sources(), key, dropped)?;
+        checkpoint.merged = adapter::merged(self);
         let state_warnings = self.proprio.iter().flat_map(|proprio| &proprio.bounds.warnings);
         Ok(Draft {
             system,
@@ -213,6 +228,7 @@ impl Prismatic {
     fn dropped(&self) -> Result<Vec<String>, ExportError> {
         self.model.drop_where(|name| self.is_dead(name));
         let mut dropped = self.model.finish()?;
+        dropped.extend_from_slice(&self.ignored);
         for weights in self.components() {
             weights.finish()?;
         }
@@ -229,7 +245,8 @@ impl Prismatic {
     fn is_dead(&self, name: &str) -> bool {
         let replaced = self.film.is_some() && name.starts_with("vision_backbone.");
         let dead = name == "language_model.lm_head.weight" || name.ends_with(".rotary_emb.inv_freq");
-        replaced || dead || self.is_dead_in_towers(name)
+        let mixed = self.fusion == Fusion::Mixed && name.starts_with("projector.");
+        replaced || dead || mixed || self.is_dead_in_towers(name)
     }
 
     /// Each tower's last block, and what comes after it.

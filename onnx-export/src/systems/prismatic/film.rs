@@ -7,10 +7,10 @@ use vla_bundle::Dtype;
 use crate::ExportError;
 use crate::blocks::linear;
 use crate::checkpoint::{Weights, component};
-use crate::graph::{Graph, Value, fixed};
+use crate::graph::{Builder, Graph, Layout, Value, fixed};
 
 use super::Prismatic;
-use super::config::{Config, check};
+use super::config::{Config, Tower, check};
 
 /// Mean embedding of the instruction's tokens, `[1, hidden]`.
 pub const TEXT_EMBEDDING: &str = "text_embedding";
@@ -62,6 +62,18 @@ pub fn inputs(graph: &mut Graph<'_>, policy: &Prismatic) -> Result<Vec<Value>, E
         inputs.push(graph.input(&name(tower.name), Dtype::Fp32, &dims)?);
     }
     Ok(inputs)
+}
+
+/// The learned tokens of a tower that stand for the patches of a picture, `[1, count, width]`; none where patches are taken.
+pub fn summary<'w>(
+    g: &mut Builder<'_, 'w>,
+    policy: &'w Prismatic,
+    tower: &Tower,
+) -> Result<Option<Value>, ExportError> {
+    let Some(count) = policy.summary else { return Ok(None) };
+    let name = tower.prefix.replace("vision_backbone.", "vision_aggr_");
+    let weight = policy.towers().read(&name, &[1, count, tower.vit.width])?;
+    Ok(Some(g.weight(weight, Layout::AsStored)?))
 }
 
 fn name(tower: &str) -> String {

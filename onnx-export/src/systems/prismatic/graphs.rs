@@ -1,20 +1,21 @@
 //! The graphs that the family shares, cut where a length becomes dynamic or where the cadence changes.
 
-use vla_bundle::{Cadence, Dtype};
+use vla_bundle::{Cadence, Dim, Dtype};
 
 use crate::ExportError;
 use crate::blocks::{VitInput, gelu_mlp, llama, vit};
 use crate::graph::{Cut, Graph, Layout, Value, fixed, symbol};
 
 use super::config::CHANNELS;
-use super::{Prismatic, Proprio, film};
+use super::fusion::Fusion;
+use super::{Prismatic, Proprio, film, fusion};
 
 /// Token that ends the sequence; its embedding is kept, those of the action placeholders before it are zero.
 const STOP_ID: i64 = 2;
 
 /// The graphs that make the pieces of the sequence, in order.
 pub fn pieces(policy: &Prismatic) -> Result<Vec<(Graph<'_>, Cadence)>, ExportError> {
-    let of_instruction = [Some(text(policy)?), film::graph(policy)?];
+    let of_instruction = [Some(text(policy)?), film::graph(policy)?, fusion::ratios(policy)?];
     let of_observation = [Some(vision(policy)?), state(policy)?];
     let of_instruction = of_instruction.into_iter().flatten().map(|graph| (graph, Cadence::Instruction));
     let of_observation = of_observation.into_iter().flatten().map(|graph| (graph, Cadence::Observation));
@@ -23,39 +24,37 @@ pub fn pieces(policy: &Prismatic) -> Result<Vec<(Graph<'_>, Cadence)>, ExportErr
 
 /// `pixel_values [cameras, 3 per tower, size, size]` to `projected_patches [1, patches, hidden]`, camera after camera,
 /// and each tower's features as `vision.<tower> [cameras, patches per picture, width]`. With FiLM the towers take
-/// `film.<tower>`.
+/// `film.<tower>`, and a mixture takes `moe.ratios`.
 fn vision(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
+    let towers = &policy.config.towers;
+    let mut graph = Graph::new("vision");
+    let features = features(&mut graph, policy)?;
+    for (tower, feature) in towers.iter().zip(&features) {
+        graph.output(&format!("vision.{}", tower.name), feature)?;
+    }
+    let projected = fusion::tokens(&mut graph, policy, &features)?;
+    graph.output("projected_patches", &projected)?;
+    Ok(graph)
+}
+
+/// Each tower's features, `[cameras, patches per picture, width]`.
+fn features<'w>(graph: &mut Graph<'w>, policy: &'w Prismatic) -> Result<Vec<Value>, ExportError> {
     let towers = &policy.config.towers;
     let size = fixed(policy.config.image_size());
     let channels = fixed(CHANNELS * towers.len() as u64);
-    let mut graph = Graph::new("vision");
     let pixels = graph.input("pixel_values", Dtype::Fp32, &[symbol("cameras"), channels, size.clone(), size])?;
-    let film = film::inputs(&mut graph, policy)?;
+    let film = film::inputs(graph, policy)?;
     let mut features = Vec::new();
     for (index, tower) in towers.iter().enumerate() {
         let cut = Cut { axis: 1, start: CHANNELS * index as u64, length: fixed(CHANNELS) };
         let mut root = graph.root();
         let mut g = root.at(tower.name);
         let pictures = g.slice("pictures", &pixels, &cut)?;
-        let input = VitInput { pictures: &pictures, film: film.get(index) };
+        let summary = film::summary(&mut g, policy, tower)?;
+        let input = VitInput { pictures: &pictures, film: film.get(index), summary: summary.as_ref() };
         features.push(vit(&mut g, &policy.towers().at(tower.prefix), input, &tower.vit)?);
     }
-    for (tower, feature) in towers.iter().zip(&features) {
-        graph.output(&format!("vision.{}", tower.name), feature)?;
-    }
-    let width: u64 = towers.iter().map(|tower| tower.vit.width).sum();
-    let hidden = policy.config.llama.hidden;
-    let mut root = graph.root();
-    let mut g = root.at("projector");
-    let stacked = g.concat("features", 2, &features.iter().collect::<Vec<_>>(), &fixed(width))?;
-    let flat = g.reshape("tokens", &stacked, &[fixed(1), symbol("patches"), fixed(width)])?;
-    let widths = match towers.len() {
-        1 => vec![width, hidden, hidden],
-        _ => vec![width, 4 * width, hidden, hidden],
-    };
-    let projected = gelu_mlp(&mut g, &policy.model.at("projector"), &flat, &widths)?;
-    graph.output("projected_patches", &projected)?;
-    Ok(graph)
+    Ok(features)
 }
 
 /// `proprio [1, dim]` to `proprio_token [1, 1, hidden]`; none where the policy takes no state.
@@ -75,7 +74,8 @@ fn state(policy: &Prismatic) -> Result<Option<Graph<'_>>, ExportError> {
 /// `input_ids [1, prompt]` to the embeddings before the patches, `bos [1, 1, hidden]`, and after them,
 /// `text_tail [1, tail, hidden]`: the rest of the prompt, zeros where the actions will be read, and the stop token.
 /// Where the actions come out of noise, what stands in for the zeros is not known here, and `prompt_tail` and `stop` come
-/// apart. With FiLM also the mean of all of them but the zeros, `text_embedding [1, hidden]`.
+/// apart. Where FiLM or a mixture asks for it also the mean of all of
+/// them but the zeros, `text_embedding [1, hidden]`.
 fn text(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
     let llama = &policy.config.llama;
     let mut graph = Graph::new("text");
@@ -101,7 +101,7 @@ fn text(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
         let tail = g.concat("tokens", 1, &[&rest, &actions, &stop], &symbol("tail"))?;
         graph.output("text_tail", &tail)?;
     }
-    if policy.film.is_some() {
+    if policy.film.is_some() || policy.fusion == Fusion::Mixed {
         let mut root = graph.root();
         let mut g = root.at("mean");
         let words = g.concat("words", 1, &[&bos, &rest, &stop], &symbol("words"))?;
@@ -148,6 +148,23 @@ impl Pieces {
     pub fn after_patches(&self) -> Vec<&Value> {
         self.proprio.iter().chain(&self.time).chain([&self.tail]).collect()
     }
+}
+
+/// `[BOS | patches | proprio | time | prompt | actions | stop]`, those that there are, as
+/// `multimodal_embeds [1, tokens, hidden]`, and its positions.
+pub fn sequence(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
+    let tokens: Dim = symbol("tokens");
+    let mut graph = Graph::new("sequence");
+    let pieces = Pieces::of(&mut graph, policy)?;
+    let mut root = graph.root();
+    let mut g = root.at("sequence");
+    let embeds = g.concat("embeds", 1, &pieces.in_order(), &tokens)?;
+    let count = g.lengths("count", &embeds, 1..2)?;
+    let positions = g.count_up("positions", &count, tokens.clone())?;
+    let positions = g.reshape("position_row", &positions, &[fixed(1), tokens])?;
+    graph.output("multimodal_embeds", &embeds)?;
+    graph.output("position_ids", &positions)?;
+    Ok(graph)
 }
 
 /// The language model: `embeds [1, length, hidden]` at `position_ids [1, length]` to `hidden_states`, final norm included.
