@@ -69,7 +69,12 @@ impl Edited {
 
     /// Changes the model's tensors: name to shape and bf16 bytes.
     pub fn with_tensors(self, change: impl FnOnce(&mut BTreeMap<String, (Vec<u64>, Vec<u8>)>)) -> Self {
-        let path = self.dir().join("model.safetensors");
+        self.with_tensors_of("model.safetensors", change)
+    }
+
+    /// Changes the tensors of one file.
+    pub fn with_tensors_of(self, file: &str, change: impl FnOnce(&mut BTreeMap<String, (Vec<u64>, Vec<u8>)>)) -> Self {
+        let path = self.dir().join(file);
         let file = std::fs::read(&path).unwrap();
         let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
         let header: BTreeMap<String, Value> = serde_json::from_slice(&file[8..8 + length]).unwrap();
