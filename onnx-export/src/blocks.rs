@@ -1,5 +1,6 @@
 //! Network blocks: weights in, values out. No model names; what differs between models is an argument.
 
+mod cached_llama;
 mod linear;
 mod llama;
 mod mlp;
@@ -8,6 +9,7 @@ mod norm;
 mod routed_llama;
 mod vit;
 
+pub use cached_llama::{Read, llama_read, llama_read_on};
 pub use linear::{linear, linear_unbiased};
 pub use llama::{LlamaConfig, llama};
 pub use mlp::{gelu_mlp, sequential_mlp};

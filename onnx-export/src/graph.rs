@@ -24,7 +24,7 @@ pub use ops::{Cut, Truth};
 pub use save::Saved;
 
 use crate::checkpoint::Weight;
-use external::External;
+use external::{External, WeightsFile};
 use proto::{AttributeProto, NodeProto, TensorProto};
 
 /// ONNX operator set of every graph.
@@ -76,6 +76,8 @@ pub struct Graph<'w> {
     nodes: Vec<NodeProto>,
     inline: Vec<TensorProto>,
     external: Vec<External<'w>>,
+    /// Where the weights are, if they are in another graph's file.
+    shared: Option<WeightsFile>,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
 }
@@ -89,6 +91,7 @@ impl<'w> Graph<'w> {
             nodes: Vec::new(),
             inline: Vec::new(),
             external: Vec::new(),
+            shared: None,
             inputs: Vec::new(),
             outputs: Vec::new(),
         }
@@ -101,7 +104,23 @@ impl<'w> Graph<'w> {
 
     /// Bytes that [`Graph::save`] will write as external data, padding included.
     pub fn external_bytes(&self) -> u64 {
-        self.external.iter().map(External::padded_bytes).sum()
+        if self.shared.is_some() { 0 } else { self.external.iter().map(External::padded_bytes).sum() }
+    }
+
+    /// Takes the weights from the file of `other`, which holds all of them: they are on disk once.
+    ///
+    /// # Errors
+    /// A weight that the other graph has not, or has in another layout.
+    pub fn share_weights(&mut self, other: &Graph<'_>) -> Result<(), GraphError> {
+        let file = WeightsFile::of(other);
+        match self.external.iter().map(External::name).find(|name| !file.offsets.contains_key(name)) {
+            None => self.shared = Some(file),
+            Some(weight) => {
+                let (graph, other) = (self.name.clone(), other.name.clone());
+                return Err(GraphError::Share { graph, weight, other });
+            }
+        }
+        Ok(())
     }
 
     /// Declares an input.

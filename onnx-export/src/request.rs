@@ -94,7 +94,9 @@ macro_rules! words {
 words! {
     /// Kinds of model that can be exported.
     System, "system":
-    /// OpenVLA-OFT: parallel decoding with a regression head.
+    /// OpenVLA: one step of actions, token by token.
+    Openvla = "openvla",
+    /// OpenVLA-OFT: a chunk of actions in one pass, or denoised.
     OpenvlaOft = "openvla_oft",
     /// LightVLA: the same with picture tokens pruned by similarity.
     Lightvla = "lightvla",

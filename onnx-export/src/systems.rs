@@ -2,6 +2,7 @@
 
 mod cogvla;
 mod lightvla;
+mod openvla;
 mod openvla_oft;
 mod prismatic;
 
@@ -15,12 +16,16 @@ pub(crate) fn with_draft<T>(
     write: impl FnOnce(Draft<'_>) -> Result<T, ExportError>,
 ) -> Result<T, ExportError> {
     match request.system {
+        System::Openvla => {
+            let policy = prismatic::Prismatic::open(request, prismatic::Decoding::Autoregressive)?;
+            write(openvla::draft(&policy)?)
+        }
         System::OpenvlaOft => {
-            let policy = prismatic::Prismatic::open(request, openvla_oft::HIDDEN_OFFSET)?;
+            let policy = prismatic::Prismatic::open(request, openvla_oft::DECODING)?;
             write(openvla_oft::draft(&policy)?)
         }
         System::Lightvla => {
-            let policy = prismatic::Prismatic::open(request, lightvla::HIDDEN_OFFSET)?;
+            let policy = prismatic::Prismatic::open(request, lightvla::DECODING)?;
             write(lightvla::draft(&policy)?)
         }
         System::Cogvla => {

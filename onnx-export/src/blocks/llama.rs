@@ -67,6 +67,9 @@ pub(super) fn rotary_tables(
     Ok(g.rotary_tables("rope", positions, &frequencies)?)
 }
 
+/// What the queries of a layer find: given queries and keys at their positions, and values, all `[1, n, hidden]`.
+pub(super) type Attend<'a> = dyn FnMut(&mut Builder<'_, '_>, [&Value; 3]) -> Result<Value, ExportError> + 'a;
+
 /// One layer on tokens `[1, n, hidden]`.
 pub(super) fn layer<'w>(
     g: &mut Builder<'_, 'w>,
@@ -74,9 +77,20 @@ pub(super) fn layer<'w>(
     (x, tables, sight): (&Value, &RotaryTables, Sight),
     config: &LlamaConfig,
 ) -> Result<Value, ExportError> {
+    layer_with(g, w, (x, tables), config, &mut |g, parts| seen(g, parts, (config.heads, sight)))
+}
+
+/// [`layer`] with an attention of its own.
+pub(super) fn layer_with<'w>(
+    g: &mut Builder<'_, 'w>,
+    w: &Scope<'w>,
+    (x, tables): (&Value, &RotaryTables),
+    config: &LlamaConfig,
+    attend: &mut Attend<'_>,
+) -> Result<Value, ExportError> {
     let norm = (config.hidden, config.norm_eps);
     let y = rms_norm(&mut g.at("input_layernorm"), &w.at("input_layernorm"), x, norm)?;
-    let y = attention(&mut g.at("self_attn"), &w.at("self_attn"), (&y, tables, sight), config)?;
+    let y = attention_with(&mut g.at("self_attn"), &w.at("self_attn"), (&y, tables), config, attend)?;
     let x = g.add("residual_attn", x, &y)?;
     let y = rms_norm(&mut g.at("post_attention_layernorm"), &w.at("post_attention_layernorm"), &x, norm)?;
     let y = gated_mlp(&mut g.at("mlp"), &w.at("mlp"), &y, config)?;
@@ -90,17 +104,31 @@ pub(super) fn attention<'w>(
     (x, tables, sight): (&Value, &RotaryTables, Sight),
     config: &LlamaConfig,
 ) -> Result<Value, ExportError> {
+    attention_with(g, w, (x, tables), config, &mut |g, parts| seen(g, parts, (config.heads, sight)))
+}
+
+fn attention_with<'w>(
+    g: &mut Builder<'_, 'w>,
+    w: &Scope<'w>,
+    (x, tables): (&Value, &RotaryTables),
+    config: &LlamaConfig,
+    attend: &mut Attend<'_>,
+) -> Result<Value, ExportError> {
     let square = [config.hidden; 2];
     let q = linear_unbiased(&mut g.at("q_proj"), &w.at("q_proj"), x, square)?;
     let k = linear_unbiased(&mut g.at("k_proj"), &w.at("k_proj"), x, square)?;
     let v = linear_unbiased(&mut g.at("v_proj"), &w.at("v_proj"), x, square)?;
     let q = g.rotate("q_rotated", &q, tables, config.heads)?;
     let k = g.rotate("k_rotated", &k, tables, config.heads)?;
-    let y = match sight {
-        Sight::All => g.attention("attention", [&q, &k, &v], config.heads)?,
-        Sight::Past { open_tail } => open_tailed(g, [&q, &k, &v], (config.heads, open_tail))?,
-    };
+    let y = attend(g, [&q, &k, &v])?;
     linear_unbiased(&mut g.at("o_proj"), &w.at("o_proj"), &y, square)
+}
+
+fn seen(g: &mut Builder<'_, '_>, parts: [&Value; 3], (heads, sight): (u64, Sight)) -> Result<Value, ExportError> {
+    match sight {
+        Sight::All => Ok(g.attention("attention", parts, heads)?),
+        Sight::Past { open_tail } => open_tailed(g, parts, (heads, open_tail)),
+    }
 }
 
 /// Two calls without a mask, because a mask switches the fast kernels off: the tail sees all keys, the tokens before it

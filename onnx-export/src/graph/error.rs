@@ -25,6 +25,16 @@ pub enum GraphError {
         /// Both shapes and the rule they break.
         reason: String,
     },
+    /// A weight that is to be taken from another graph's file, and is not there.
+    #[error("graph `{graph}` weight `{weight}`: not in the file of graph `{other}`, where it should be")]
+    Share {
+        /// Graph.
+        graph: String,
+        /// Name of the weight, with its layout.
+        weight: String,
+        /// The other graph.
+        other: String,
+    },
     /// A file of the graph could not be written.
     #[error("cannot write graph `{graph}`: {source}: {path}")]
     Write {

@@ -1,10 +1,13 @@
 //! Weights on their way from the checkpoint to a graph's weights file.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use vla_bundle::Dim;
 
 use crate::checkpoint::Weight;
+
+use super::Graph;
 
 /// Offsets of weights in the file are multiples of it, so that they can be mapped page by page.
 const ALIGNMENT: u64 = 4096;
@@ -64,5 +67,25 @@ impl<'w> External<'w> {
         }
         let gap = self.padded_bytes() - self.bytes();
         io::copy(&mut io::Read::take(io::repeat(0), gap), out).map(|_| ())
+    }
+}
+
+/// A file of weights, and where each of them begins.
+pub(super) struct WeightsFile {
+    pub name: String,
+    /// By the weights' names in a graph, in bytes.
+    pub offsets: BTreeMap<String, u64>,
+}
+
+impl WeightsFile {
+    /// The file that a graph's weights are in.
+    pub fn of(graph: &Graph<'_>) -> Self {
+        let mut end = 0;
+        let mut place = |external: &External<'_>| {
+            let begin = end;
+            end += external.padded_bytes();
+            (external.name(), begin)
+        };
+        Self { name: format!("{}.weights", graph.name), offsets: graph.external.iter().map(&mut place).collect() }
     }
 }

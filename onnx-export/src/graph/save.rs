@@ -8,7 +8,7 @@ use std::path::Path;
 use prost::Message;
 use vla_bundle::{Digest, Dim, Dtype, FileEntry, TensorSpec};
 
-use super::external::External;
+use super::external::{External, WeightsFile};
 use super::proto::{
     DimensionProto, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto,
     TensorTypeProto, TypeProto, ValueInfoProto,
@@ -27,27 +27,29 @@ pub struct Saved {
 }
 
 impl Graph<'_> {
-    /// Writes `<name>.onnx` and, where the graph has weights, `<name>.weights` into `dir`; `wrote` gets the bytes of
-    /// each weight once it is written. Memory stays bounded by a fixed piece, whatever the size of the weights.
+    /// Writes `<name>.onnx` and, where the graph has weights of its own, `<name>.weights` into `dir`; `wrote` gets the
+    /// bytes of each weight once it is written. Memory stays bounded by a fixed piece, whatever the size of the weights.
     ///
     /// # Errors
     /// Whatever the operating system says about the files.
     pub fn save(self, dir: &Path, wrote: &mut dyn FnMut(u64)) -> Result<Saved, GraphError> {
         let mut files = BTreeMap::new();
         let onnx = format!("{}.onnx", self.name);
-        let weights = (!self.external.is_empty()).then(|| format!("{}.weights", self.name));
-        if let Some(name) = &weights {
-            let entry = self.write(&dir.join(name), |out| {
+        let own = WeightsFile::of(&self);
+        let weights = self.shared.as_ref().unwrap_or(&own);
+        if self.shared.is_none() && !self.external.is_empty() {
+            let entry = self.write(&dir.join(&weights.name), |out| {
                 for external in &self.external {
                     external.write(out)?;
                     wrote(external.padded_bytes());
                 }
                 Ok(())
             })?;
-            files.insert(name.clone(), entry);
+            files.insert(weights.name.clone(), entry);
         }
-        let model = self.model(weights.as_deref().unwrap_or_default()).encode_to_vec();
+        let model = self.model(weights).encode_to_vec();
         files.insert(onnx.clone(), self.write(&dir.join(&onnx), |out| out.write_all(&model))?);
+        let weights = (!self.external.is_empty()).then(|| weights.name.clone());
         let graph = vla_bundle::Graph { file: onnx, weights, inputs: self.inputs, outputs: self.outputs };
         Ok(Saved { graph, files })
     }
@@ -65,13 +67,9 @@ impl Graph<'_> {
             .map_err(|source| GraphError::Write { graph: self.name.clone(), source, path: path.to_owned() })
     }
 
-    fn model(&self, weights: &str) -> ModelProto {
+    fn model(&self, weights: &WeightsFile) -> ModelProto {
         let mut initializer = self.inline.clone();
-        let mut offset = 0;
-        for external in &self.external {
-            initializer.push(located(external, weights, offset));
-            offset += external.padded_bytes();
-        }
+        initializer.extend(self.external.iter().map(|external| located(external, weights)));
         ModelProto {
             ir_version: IR_VERSION,
             producer_name: env!("CARGO_PKG_NAME").to_owned(),
@@ -88,17 +86,17 @@ impl Graph<'_> {
     }
 }
 
-fn located(external: &External<'_>, weights: &str, offset: u64) -> TensorProto {
+fn located(external: &External<'_>, weights: &WeightsFile) -> TensorProto {
     let entry = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
     TensorProto {
         dims: external.dims().iter().map(|d| if let Dim::Fixed(n) = d { *n as i64 } else { 0 }).collect(),
         data_type: onnx_type(Dtype::Fp32),
-        name: external.name(),
         external_data: vec![
-            entry("location", weights.to_owned()),
-            entry("offset", offset.to_string()),
+            entry("location", weights.name.clone()),
+            entry("offset", weights.offsets[&external.name()].to_string()),
             entry("length", external.bytes().to_string()),
         ],
+        name: external.name(),
         data_location: 1,
         ..TensorProto::default()
     }

@@ -128,3 +128,34 @@ fn weights_are_written_page_aligned_and_transposed_where_asked() {
     assert_eq!(at, [("location", "g.weights"), ("offset", "4096"), ("length", "24")]);
     assert_eq!((second.dims.as_slice(), second.data_location), (&[3_i64, 2][..], 1));
 }
+
+#[test]
+fn a_graph_may_take_its_weights_from_anothers_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let weights = checkpoint(dir.path());
+    let read = |name: &str, layout: &[Layout]| {
+        let mut graph = Graph::new(name);
+        for layout in layout {
+            graph.root().weight(weights.read("w", &[2, 3]).unwrap(), *layout).unwrap();
+        }
+        graph
+    };
+    let first = read("first", &[Layout::AsStored, Layout::Transposed]);
+    let mut second = read("second", &[Layout::Transposed]);
+    second.share_weights(&first).unwrap();
+    assert_eq!(second.external_bytes(), 0);
+    let saved = second.save(dir.path(), &mut |_| panic!("nothing to write")).unwrap();
+    assert_eq!(saved.graph.weights.as_deref(), Some("first.weights"));
+    assert_eq!(saved.files.keys().collect::<Vec<_>>(), ["second.onnx"]);
+    let model = proto::ModelProto::decode(std::fs::read(dir.path().join("second.onnx")).unwrap().as_slice()).unwrap();
+    let data = &model.graph.unwrap().initializer[0].external_data;
+    let entries: Vec<&str> = data.iter().map(|entry| entry.value.as_str()).collect();
+    // Behind the first weight, which takes a page.
+    assert_eq!(entries, ["first.weights", "4096", "24"]);
+    let other = read("other", &[Layout::AsStored]);
+    let refused = read("second", &[Layout::Transposed]).share_weights(&other).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "graph `second` weight `w.transposed`: not in the file of graph `other`, where it should be"
+    );
+}

@@ -12,11 +12,11 @@ use crate::bundle_writer::Draft;
 use crate::graph::{Graph, fixed, symbol};
 use crate::request::Request;
 
-use super::prismatic::{Prismatic, graphs, head};
+use super::prismatic::{Decoding, Prismatic, graphs, head};
 use config::Config;
 
 /// As in OpenVLA-OFT: the states from which the placeholders would be predicted.
-const HIDDEN_OFFSET: i64 = -1;
+const DECODING: Decoding = Decoding::Parallel { hidden_offset: -1 };
 
 /// A checkpoint of this system.
 pub struct Cogvla {
@@ -27,7 +27,7 @@ pub struct Cogvla {
 impl Cogvla {
     /// Opens the request's checkpoint.
     pub fn open(request: &Request) -> Result<Self, ExportError> {
-        let mut policy = Prismatic::open(request, HIDDEN_OFFSET)?;
+        let mut policy = Prismatic::open(request, DECODING)?;
         let config = Config::read(&request.checkpoint, &policy)?;
         (policy.fusion, policy.summary) = (config.fusion, config.summary);
         config.check_routers(&policy.model, &request.checkpoint)?;
@@ -38,7 +38,7 @@ impl Cogvla {
     pub fn draft(&self) -> Result<Draft<'_>, ExportError> {
         let Self { config, policy } = self;
         let body = vec![graphs::sequence(policy)?, language(policy, config)?, head::graph(policy, "tokens")?];
-        policy.draft("cogvla", body)
+        policy.draft("cogvla", policy.plan(body)?)
     }
 }
 

@@ -6,10 +6,10 @@ use crate::ExportError;
 use crate::bundle_writer::Draft;
 use crate::graph::{Builder, Graph, Truth, Value, fixed, symbol};
 
-use super::prismatic::{Prismatic, graphs, head};
+use super::prismatic::{Decoding, Prismatic, graphs, head};
 
 /// The released code reads the last positions: placeholders from the second on, and the stop token.
-pub const HIDDEN_OFFSET: i64 = 1;
+pub const DECODING: Decoding = Decoding::Parallel { hidden_offset: 1 };
 
 /// Epsilon of the pruner's norms.
 const PRUNER_EPS: f32 = 1e-6;
@@ -20,7 +20,7 @@ const KEPT_PERCENT: u64 = 15;
 pub fn draft(policy: &Prismatic) -> Result<Draft<'_>, ExportError> {
     let language = graphs::language(policy, "pruned_embeds", "kept")?;
     let body = vec![prune(policy)?, language, head::graph(policy, "kept")?];
-    let mut draft = policy.draft("lightvla", body)?;
+    let mut draft = policy.draft("lightvla", policy.plan(body)?)?;
     draft.dims.insert("kept".to_owned(), kept_range(policy));
     // Where the actions come out of noise, every step keeps its own patches, and none of them outlives its step.
     draft.actions.kept_tokens = (!policy.head.denoises()).then(|| "prune.kept_mask".to_owned());

@@ -4,14 +4,14 @@ use crate::ExportError;
 use crate::bundle_writer::Draft;
 use crate::graph::Graph;
 
-use super::prismatic::{Prismatic, graphs, head};
+use super::prismatic::{Decoding, Prismatic, graphs, head};
 
 /// The head reads the states from which the placeholders would be predicted, one position before them.
-pub const HIDDEN_OFFSET: i64 = -1;
+pub const DECODING: Decoding = Decoding::Parallel { hidden_offset: -1 };
 
 /// The bundle: pictures, state and text become one sequence, which the language model and the head turn into actions.
 pub fn draft(policy: &Prismatic) -> Result<Draft<'_>, ExportError> {
-    policy.draft("openvla_oft", body(policy)?)
+    policy.draft("openvla_oft", policy.plan(body(policy)?)?)
 }
 
 /// The graphs from the pieces of the sequence to the head's word on the actions.

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod config;
+mod decoding;
 pub mod denoise;
 pub mod film;
 #[cfg(test)]
@@ -22,11 +23,12 @@ use vla_bundle::{
 
 use crate::ExportError;
 use crate::bundle_writer::Draft;
-use crate::checkpoint::{Adapted, Bounds, Norm, Statistics, StatisticsSource, Weights, component, identity};
+use crate::checkpoint::{Adapted, Bounds, Norm, Statistics, Weights, component, identity};
 use crate::graph::Graph;
 use crate::request::{Camera, CenterCrop, ImagePipeline, Lacks, Request};
 
 use config::Config;
+pub use decoding::Decoding;
 use fusion::Fusion;
 use head::ActionHead;
 
@@ -37,7 +39,7 @@ const PROMPT_MAX: u64 = 256;
 /// The plan's result.
 const ACTIONS: &str = "normalized_actions";
 
-/// The original's guard against dimensions without a range.
+/// The originals' guard against dimensions without a range; where tokens are written one by one there is none.
 const RANGE_EPS: f64 = 1e-8;
 
 /// A checkpoint of the family, its files cross-checked with each other and with the request.
@@ -64,7 +66,7 @@ pub struct Prismatic {
     ignored: Vec<String>,
     base: Option<PathBuf>,
     cameras: Vec<CameraStream>,
-    hidden_offset: i64,
+    decoding: Decoding,
     norm: Norm,
     statistics: Statistics,
     action_bounds: Bounds,
@@ -88,19 +90,20 @@ struct Asked {
     norm: Norm,
     pipeline: ImagePipeline,
     crop: CenterCrop,
-    hidden_offset: i64,
+    decoding: Decoding,
 }
 
 impl Prismatic {
-    /// Opens the request's checkpoint; `hidden_offset` holds where the request does not say another one.
-    pub fn open(request: &Request, hidden_offset: i64) -> Result<Self, ExportError> {
-        let asked = Asked::of(request, hidden_offset)?;
+    /// Opens the request's checkpoint.
+    pub fn open(request: &Request, decoding: Decoding) -> Result<Self, ExportError> {
+        let asked = Asked::of(request, decoding)?;
         let dir = request.checkpoint.as_path();
         let head = ActionHead::open(dir, request)?;
+        let source = decoding.check_head(&head, dir)?;
         let config = Config::read(dir)?;
         let film = film::open(dir, &config)?;
         let Adapted { weights: model, ignored } = adapter::open_model(request, film.as_ref())?;
-        let statistics = Statistics::read(dir, StatisticsSource::File, request.unnorm_key.as_deref())?;
+        let statistics = Statistics::read(dir, source, request.unnorm_key.as_deref())?;
         let action_dim = head.action_dim().unwrap_or_else(|| statistics.action_dim(asked.norm) as u64);
         let action_bounds = statistics.action(asked.norm, action_dim as usize)?;
         let proprio = open_proprio(dir, &statistics, asked.norm)?;
@@ -112,7 +115,7 @@ impl Prismatic {
             text_steps: text::steps(dir, config.llama.vocabulary)?,
             cameras: request.cameras.iter().map(|c| camera(&c.name)).collect(),
             chunk_size: asked.chunk_size as u64,
-            hidden_offset: asked.hidden_offset,
+            decoding: asked.decoding,
             norm: asked.norm,
             dir: dir.to_owned(),
             base: request.base_checkpoint.clone(),
@@ -147,14 +150,24 @@ impl Prismatic {
         self.prompt_range(self.around())
     }
 
-    /// Tokens that are not the prompt's.
+    /// Whether actions are written token by token.
+    pub fn writes_tokens(&self) -> bool {
+        self.decoding == Decoding::Autoregressive
+    }
+
+    /// Tokens of the sequence that are not the prompt's.
     fn around(&self) -> u64 {
-        self.patches() + u64::from(self.proprio.is_some()) + u64::from(self.head.denoises()) + self.action_tokens() + 1
+        let observed = self.patches() + u64::from(self.proprio.is_some());
+        match self.decoding {
+            Decoding::Parallel { .. } => observed + u64::from(self.head.denoises()) + self.action_tokens() + 1,
+            Decoding::Autoregressive => observed,
+        }
     }
 
     /// The prompt's lengths, BOS included, with `more` tokens added.
     fn prompt_range(&self, more: u64) -> Range {
-        let max = self.config.max_tokens.saturating_sub(self.around()).min(PROMPT_MAX);
+        let written = if self.writes_tokens() { self.action_tokens() } else { 0 };
+        let max = self.config.max_tokens.saturating_sub(self.around() + written).min(PROMPT_MAX);
         // BOS and the closing space are always there.
         Range { min: 2 + more, opt: PROMPT_OPT.min(max) + more, max: max + more }
     }
@@ -192,11 +205,14 @@ impl Prismatic {
         Ok((graphs, plan))
     }
 
-    /// The bundle that runs `body` on the pieces of the sequence. Every tensor that no graph read must be one of the known
-    /// dead ones.
-    pub fn draft<'w>(&'w self, system: &'static str, body: Vec<Graph<'w>>) -> Result<Draft<'w>, ExportError> {
+    /// The bundle that runs `graphs` in the order of `plan`. Every tensor that no graph read must be one of the known dead
+    /// ones.
+    pub fn draft<'w>(
+        &'w self,
+        system: &'static str,
+        (graphs, plan): (Vec<Graph<'w>>, Vec<Stage>),
+    ) -> Result<Draft<'w>, ExportError> {
         self.check_length()?;
-        let (graphs, plan) = self.plan(body)?;
         let dropped = self.dropped()?;
         let key = Some(self.statistics.key().to_owned());
         let mut checkpoint = identity(&self.dir, &self.sources(), key, dropped)?;
@@ -277,8 +293,10 @@ impl Prismatic {
         let mut inputs = vec![
             input("pixel_values", Source::Cameras { steps: self.image_steps.clone() }),
             input("input_ids", Source::Task { steps: self.text_steps.clone() }),
-            input("hidden_offset", Source::Constant { values: vec![self.hidden_offset] }),
         ];
+        if let Decoding::Parallel { hidden_offset } = self.decoding {
+            inputs.push(input("hidden_offset", Source::Constant { values: vec![hidden_offset] }));
+        }
         if let Some(Proprio { bounds: Bounds { low, high, .. }, .. }) = &self.proprio {
             let steps = vec![
                 StateStep::NormalizeRange { low: low.clone(), high: high.clone(), eps: RANGE_EPS },
@@ -291,7 +309,7 @@ impl Prismatic {
 
     fn unnormalize(&self) -> Unnormalize {
         let Bounds { low, high, mask, .. } = self.action_bounds.clone();
-        let eps = RANGE_EPS;
+        let eps = if self.writes_tokens() { 0.0 } else { RANGE_EPS };
         match self.norm {
             Norm::Quantile => Unnormalize::Quantile { low, high, eps, mask },
             Norm::MinMax => Unnormalize::MinMax { low, high, eps, mask },
@@ -321,19 +339,13 @@ impl Prismatic {
 }
 
 impl Asked {
-    fn of(request: &Request, hidden_offset: i64) -> Result<Self, ExportError> {
+    fn of(request: &Request, decoding: Decoding) -> Result<Self, ExportError> {
         let mut lacks = Lacks::default();
         let chunk_size = lacks.want("--chunk-size", request.chunk_size);
         let norm = lacks.want("--norm", request.norm);
         let pipeline = lacks.want("--image-pipeline", request.image_pipeline);
         let crop = lacks.want("--center-crop", request.center_crop);
-        let hidden_offset = request.hidden_offset.unwrap_or(hidden_offset);
-        if !(-1..=1).contains(&hidden_offset) {
-            lacks.note(format!("`--hidden-offset` is {hidden_offset}, wanted -1, 0 or 1"));
-        }
-        if chunk_size == Some(0) {
-            lacks.note("`--chunk-size` is 0, wanted at least 1".to_owned());
-        }
+        let decoding = decoding.asked(request, &mut lacks);
         if pipeline == Some(ImagePipeline::Processor) && crop == Some(CenterCrop::On) {
             lacks.note("`--center-crop on` belongs to `--image-pipeline openvla_oft`".to_owned());
         }
@@ -343,7 +355,7 @@ impl Asked {
         }
         match (chunk_size, norm, pipeline, crop) {
             (Some(chunk_size), Some(norm), Some(pipeline), Some(crop)) => {
-                lacks.finish().map(|()| Self { chunk_size, norm, pipeline, crop, hidden_offset })
+                lacks.finish().map(|()| Self { chunk_size, norm, pipeline, crop, decoding })
             }
             _ => Err(lacks.into_error()),
         }

@@ -6,6 +6,7 @@ mod cogvla;
 mod edited;
 mod heads;
 mod manifest;
+mod openvla;
 mod refused;
 
 use std::path::{Path, PathBuf};

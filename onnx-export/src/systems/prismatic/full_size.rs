@@ -244,7 +244,7 @@ fn request(dir: &Path) -> Request {
 
 /// Reads the checkpoint as an export does, up to the writing; gives the bytes of the graphs' weights and what was dropped.
 fn drafted(request: &Request) -> (u64, Vec<String>) {
-    let policy = Prismatic::open(request, openvla_oft::HIDDEN_OFFSET).unwrap();
+    let policy = Prismatic::open(request, openvla_oft::DECODING).unwrap();
     let (graphs, _) = policy.plan(openvla_oft::body(&policy).unwrap()).unwrap();
     (graphs.iter().map(Graph::external_bytes).sum(), policy.dropped().unwrap())
 }

@@ -1,17 +1,17 @@
 //! The graphs that the family shares, cut where a length becomes dynamic or where the cadence changes.
 
-use vla_bundle::{Cadence, Dim, Dtype};
+use vla_bundle::{Cadence, Dtype};
 
 use crate::ExportError;
 use crate::blocks::{VitInput, gelu_mlp, llama, vit};
-use crate::graph::{Cut, Graph, Layout, Value, fixed, symbol};
+use crate::graph::{Builder, Cut, Graph, Layout, Value, fixed, symbol};
 
 use super::config::CHANNELS;
 use super::fusion::Fusion;
 use super::{Prismatic, Proprio, film, fusion};
 
 /// Token that ends the sequence; its embedding is kept, those of the action placeholders before it are zero.
-const STOP_ID: i64 = 2;
+pub const STOP_ID: i64 = 2;
 
 /// The graphs that make the pieces of the sequence, in order.
 pub fn pieces(policy: &Prismatic) -> Result<Vec<(Graph<'_>, Cadence)>, ExportError> {
@@ -74,15 +74,13 @@ fn state(policy: &Prismatic) -> Result<Option<Graph<'_>>, ExportError> {
 /// `input_ids [1, prompt]` to the embeddings before the patches, `bos [1, 1, hidden]`, and after them,
 /// `text_tail [1, tail, hidden]`: the rest of the prompt, zeros where the actions will be read, and the stop token.
 /// Where the actions come out of noise, what stands in for the zeros is not known here, and `prompt_tail` and `stop` come
-/// apart. Where FiLM or a mixture asks for it also the mean of all of
-/// them but the zeros, `text_embedding [1, hidden]`.
+/// apart; where they are written one by one, only `prompt_tail` comes. Where FiLM or a mixture asks for it also the mean of
+/// all of them but the zeros, `text_embedding [1, hidden]`.
 fn text(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
-    let llama = &policy.config.llama;
     let mut graph = Graph::new("text");
     let ids = graph.input("input_ids", Dtype::Int64, &[fixed(1), symbol("prompt")])?;
     let mut root = graph.root();
-    let table = policy.model.read("language_model.model.embed_tokens.weight", &[llama.vocabulary, llama.hidden])?;
-    let table = root.weight(table, Layout::AsStored)?;
+    let table = embedding_table(&mut root, policy)?;
     let mut g = root.at("embed");
     let first = g.slice("first_id", &ids, &Cut { axis: 1, start: 0, length: fixed(1) })?;
     let rest = g.slice("prompt_ids", &ids, &Cut { axis: 1, start: 1, length: symbol("prompt_tail") })?;
@@ -91,13 +89,15 @@ fn text(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
     let rest = g.gather("prompt", &table, 0, &rest)?;
     let stop = g.gather("stop", &table, 0, &stop)?;
     graph.output("bos", &bos)?;
-    if policy.head.denoises() {
+    if policy.writes_tokens() {
+        graph.output("prompt_tail", &rest)?;
+    } else if policy.head.denoises() {
         graph.output("prompt_tail", &rest)?;
         graph.output("stop", &stop)?;
     } else {
         let mut root = graph.root();
         let mut g = root.at("tail");
-        let actions = g.zeros("actions", &[1, policy.action_tokens(), llama.hidden])?;
+        let actions = g.zeros("actions", &[1, policy.action_tokens(), policy.config.llama.hidden])?;
         let tail = g.concat("tokens", 1, &[&rest, &actions, &stop], &symbol("tail"))?;
         graph.output("text_tail", &tail)?;
     }
@@ -111,6 +111,23 @@ fn text(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
     Ok(graph)
 }
 
+/// The token embeddings `[vocabulary, hidden]`.
+pub fn embedding_table<'w>(g: &mut Builder<'_, 'w>, policy: &'w Prismatic) -> Result<Value, ExportError> {
+    let shape = [policy.config.llama.vocabulary, policy.config.llama.hidden];
+    let table = policy.model.read("language_model.model.embed_tokens.weight", &shape)?;
+    Ok(g.weight(table, Layout::AsStored)?)
+}
+
+/// The pieces one after the other, `[1, tokens, hidden]`, and their positions `[1, tokens]`, i64.
+pub fn joined(g: &mut Builder<'_, '_>, pieces: &Pieces) -> Result<[Value; 2], ExportError> {
+    let tokens = symbol("tokens");
+    let embeds = g.concat("embeds", 1, &pieces.in_order(), &tokens)?;
+    let count = g.lengths("count", &embeds, 1..2)?;
+    let positions = g.count_up("positions", &count, tokens.clone())?;
+    let positions = g.reshape("position_row", &positions, &[fixed(1), tokens])?;
+    Ok([embeds, positions])
+}
+
 /// The pieces of the sequence, as inputs of a graph.
 pub struct Pieces {
     /// `bos [1, 1, hidden]`.
@@ -121,7 +138,7 @@ pub struct Pieces {
     pub proprio: Option<Value>,
     /// `time_token [1, 1, hidden]` of a head that denoises.
     pub time: Option<Value>,
-    /// `text_tail [1, tail, hidden]`.
+    /// `text_tail [1, tail, hidden]`, or `prompt_tail` where nothing follows the prompt.
     pub tail: Value,
 }
 
@@ -129,13 +146,14 @@ impl Pieces {
     /// Declares the inputs.
     pub fn of(graph: &mut Graph<'_>, policy: &Prismatic) -> Result<Self, ExportError> {
         let hidden = fixed(policy.config.llama.hidden);
+        let [tail, tail_length] = if policy.writes_tokens() { ["prompt_tail"; 2] } else { ["text_tail", "tail"] };
         let mut piece = |name, length| graph.input(name, Dtype::Fp32, &[fixed(1), length, hidden.clone()]);
         Ok(Self {
             bos: piece("bos", fixed(1))?,
             patches: piece("projected_patches", symbol("patches"))?,
             proprio: policy.proprio.as_ref().map(|_| piece("proprio_token", fixed(1))).transpose()?,
             time: policy.head.denoises().then(|| piece("time_token", fixed(1))).transpose()?,
-            tail: piece("text_tail", symbol("tail"))?,
+            tail: piece(tail, symbol(tail_length))?,
         })
     }
 
@@ -153,15 +171,9 @@ impl Pieces {
 /// `[BOS | patches | proprio | time | prompt | actions | stop]`, those that there are, as
 /// `multimodal_embeds [1, tokens, hidden]`, and its positions.
 pub fn sequence(policy: &Prismatic) -> Result<Graph<'_>, ExportError> {
-    let tokens: Dim = symbol("tokens");
     let mut graph = Graph::new("sequence");
     let pieces = Pieces::of(&mut graph, policy)?;
-    let mut root = graph.root();
-    let mut g = root.at("sequence");
-    let embeds = g.concat("embeds", 1, &pieces.in_order(), &tokens)?;
-    let count = g.lengths("count", &embeds, 1..2)?;
-    let positions = g.count_up("positions", &count, tokens.clone())?;
-    let positions = g.reshape("position_row", &positions, &[fixed(1), tokens])?;
+    let [embeds, positions] = joined(&mut graph.root().at("sequence"), &pieces)?;
     graph.output("multimodal_embeds", &embeds)?;
     graph.output("position_ids", &positions)?;
     Ok(graph)

@@ -158,7 +158,7 @@ fn select(g: &mut Builder<'_, '_>, [states, offset]: [&Value; 2], count: u64) ->
 }
 
 /// The most likely token after each of `states [1, n, hidden]`, among all rows of the vocabulary: `[1, n]`, i64.
-fn next_tokens<'w>(g: &mut Builder<'_, 'w>, policy: &'w Prismatic, states: &Value) -> Result<Value, ExportError> {
+pub fn next_tokens<'w>(g: &mut Builder<'_, 'w>, policy: &'w Prismatic, states: &Value) -> Result<Value, ExportError> {
     let llama = &policy.config.llama;
     let logits =
         linear_unbiased(g, &policy.model.at("language_model.lm_head"), states, [llama.hidden, llama.vocabulary])?;
@@ -167,7 +167,7 @@ fn next_tokens<'w>(g: &mut Builder<'_, 'w>, policy: &'w Prismatic, states: &Valu
 
 /// The last tokens of the vocabulary stand for the bins between -1 and 1, the last one for the lowest; other tokens count
 /// as the nearest of them. Gives the centre of each token's bin, f32.
-fn bin_centres(g: &mut Builder<'_, '_>, ids: &Value, tokens: ActionTokens) -> Result<Value, ExportError> {
+pub fn bin_centres(g: &mut Builder<'_, '_>, ids: &Value, tokens: ActionTokens) -> Result<Value, ExportError> {
     let last = g.ints("last_token", &[tokens.vocabulary as i64 - 1], &[1])?;
     let bins = g.sub("before_last", &last, ids)?;
     let bins = g.clamp("bin", &bins, [0, tokens.edges as i64 - 2])?;
