@@ -63,6 +63,8 @@ pub struct CameraInput {
     pub latency: Span,
     /// Width and height that its pictures have; `None` where any will do.
     pub size: Option<[u32; 2]>,
+    /// Topic of its `sensor_msgs/CameraInfo` as written; `None` where nobody needs it.
+    pub camera_info: Option<String>,
     /// What is done to every picture before the policy's own steps.
     pub view: View,
 }

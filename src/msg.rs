@@ -16,7 +16,7 @@ mod vla_msgs;
 use std::fmt;
 
 pub use cdr::{CdrError, from_cdr, to_cdr};
-pub use convert::{FrameError, JointsError};
+pub use convert::{FrameError, InfoError, JointsError};
 pub use diagnostic_msgs::{DiagnosticArray, DiagnosticStatus, KeyValue, Level};
 pub use geometry_msgs::{
     PoseMessage, PoseStamped, Quaternion, TFMessage, Transform, TransformStamped, Twist, TwistStamped, Vector3,

@@ -7,7 +7,7 @@ use std::panic::resume_unwind;
 use vla_bundle::{Bundle, Dim, Input, Manifest, Source};
 
 use crate::tensor::{Tensor, TensorData};
-use crate::types::{Frame, View};
+use crate::types::{Frame, Lens, View};
 
 pub mod image;
 pub mod picture;
@@ -119,6 +119,15 @@ impl Preprocessor {
     /// Shows the policy each camera's pictures through its view, in the manifest's camera order.
     pub fn look_through<'a>(&mut self, views: impl IntoIterator<Item = &'a View>) {
         self.cameras.iter_mut().zip(views).for_each(|(camera, view)| camera.viewer = Viewer::new(view));
+    }
+
+    /// Straightens the pictures of every camera that has a lens here, in the manifest's camera order.
+    pub fn straighten<L: Borrow<Lens>>(&mut self, lenses: &[Option<L>]) {
+        for (camera, lens) in self.cameras.iter_mut().zip(lenses) {
+            if let Some(lens) = lens {
+                camera.viewer.straighten(lens.borrow());
+            }
+        }
     }
 
     fn add(&mut self, bundle: &Bundle, input: &Input) -> Result<(), PreprocessError> {

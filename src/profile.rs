@@ -12,7 +12,7 @@ use std::path::Path;
 
 use vla_bundle::Unit;
 
-pub use camera::{Camera, Transport};
+pub use camera::{Camera, InfoTopic, Transport};
 pub use output::{
     Carries, Content, EefActions, GripperMessage, Limits, Output, OutputDim, OutputKind, PoseLimits, Taker,
     TwistLimits, Workspace,

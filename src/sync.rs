@@ -74,11 +74,11 @@ impl Sync {
         let horizon = now + self.max_skew;
         match value {
             Value::Frame { camera, frame } => {
-                let Some(camera) = self.cameras.get_mut(camera) else {
-                    let reason = DropReason::UnknownCamera { index: camera };
-                    return Err(Dropped { stream: "images".into(), reason });
-                };
-                camera.accept(Held { stamp, received, value: frame }, horizon)
+                self.camera(camera, "images")?.accept(Held { stamp, received, value: frame }, horizon)
+            }
+            Value::Lens { camera, lens } => {
+                self.camera(camera, "camera_info")?.accept_lens(lens);
+                Ok(())
             }
             Value::Joints(sample) => match &mut self.joints {
                 Some(joints) => joints.accept(&sample, [stamp, received], horizon),
@@ -116,11 +116,12 @@ impl Sync {
         let (stamp, frame_id) = (anchor.stamp, anchor.value.frame_id.clone());
         let task = self.task()?;
         let frames = self.streams().filter_map(Stream::newest).map(|held| Arc::clone(&held.value)).collect();
+        let lenses = self.cameras.iter().map(|camera| camera.lens().cloned()).collect();
         let measured = self.measured(now)?;
         let value = |state: &StateValue| self.measure(state.from, measured).map(|value| state.line.at(value));
         let state = self.state.as_ref().map(|state| state.iter().filter_map(value).collect());
         let observation =
-            Observation { stamp, frame_id, frames, state, task: Arc::clone(task), noise: Noise::default() };
+            Observation { stamp, frame_id, frames, lenses, state, task: Arc::clone(task), noise: Noise::default() };
         self.observed = Some(stamp);
         Ok(observation)
     }
@@ -165,6 +166,11 @@ impl Sync {
         cameras.chain(joints).chain(eef).chain(array).collect()
     }
 
+    fn camera(&mut self, index: usize, stream: &str) -> Result<&mut Camera, Dropped> {
+        let unknown = || Dropped { stream: stream.into(), reason: DropReason::UnknownCamera { index } };
+        self.cameras.get_mut(index).ok_or_else(unknown)
+    }
+
     /// The cameras' streams; the first is the anchor's.
     fn streams(&self) -> impl Iterator<Item = &Stream<Arc<Frame>>> {
         self.cameras.iter().map(|camera| &camera.stream)
@@ -173,8 +179,9 @@ impl Sync {
     /// The anchor's newest frame, after every check of every stream.
     fn anchor(&self, now: Stamp) -> Result<&Held<Arc<Frame>>, NotReady> {
         self.task()?;
-        for stream in self.streams() {
-            stream.fresh(now, self.max_skew)?;
+        for camera in &self.cameras {
+            camera.stream.fresh(now, self.max_skew)?;
+            camera.seen_through()?;
         }
         self.measured(now)?;
         if let Some(array) = &self.array {

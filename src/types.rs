@@ -4,6 +4,7 @@
 //! -> action -> `SafeCommand` (which only `safety` can build).
 
 mod frame;
+mod lens;
 mod view;
 
 use std::marker::PhantomData;
@@ -14,7 +15,8 @@ use crate::noise::Noise;
 use crate::time::{Span, Stamp};
 
 pub use frame::{Encoding, Frame, Layout, LayoutError, Mosaic};
-pub use view::{Flip, Lens, Region, Rotation, View};
+pub use lens::{Calibration, Lens, LensError};
+pub use view::{Flip, Region, Rotation, View};
 
 /// One message of one stream, as it arrived.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +38,13 @@ pub enum Value {
         camera: usize,
         /// The picture.
         frame: Arc<Frame>,
+    },
+    /// How the camera with this index bends what it sees.
+    Lens {
+        /// Index into the deployment's cameras.
+        camera: usize,
+        /// The lens.
+        lens: Arc<Lens>,
     },
     /// Joint positions by name.
     Joints(JointSample),
@@ -100,6 +109,8 @@ pub struct Observation {
     pub frame_id: String,
     /// One per camera, in the manifest's order.
     pub frames: Vec<Arc<Frame>>,
+    /// One per frame: what a `sensor_msgs/CameraInfo` says about its camera; `None` where nobody asked for it.
+    pub lenses: Vec<Option<Arc<Lens>>>,
     /// The state vector in the manifest's order and units; `None` where the policy takes none.
     pub state: Option<Vec<f64>>,
     /// The instruction.

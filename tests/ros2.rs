@@ -106,19 +106,27 @@ fn poses_transforms_and_arrays_of_another_dds_arrive_with_their_values() {
     let pose =
         json!({"header": header(), "pose": {"position": {"x": 0.25, "y": -1.5, "z": 3.0}, "orientation": turned}});
     let array = json!({"layout": {"dim": [], "data_offset": 0}, "data": [0.5, -2.5]});
+    let info = json!({"header": header(), "height": 29, "width": 37, "distortion_model": "plumb_bob",
+        "d": [-0.25, 0.125, 0.0, 0.0, 0.5], "k": [30.5, 0.0, 17.25, 0.0, 31.25, 13.75, 0.0, 0.0, 1.0],
+        "r": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        "p": [21.0, 0.0, 18.5, 0.0, 0.0, 23.5, 14.25, 0.0, 0.0, 0.0, 1.0, 0.0], "binning_x": 0, "binning_y": 0,
+        "roi": {"x_offset": 0, "y_offset": 0, "height": 0, "width": 0, "do_rectify": false}});
     let _robot = Robot::start(&json!({"hear": [], "send": [
         {"topic": "/pose", "type": "PoseStamped", "rate_hz": 20, "message": pose},
         {"topic": "/values", "type": "Float64MultiArray", "rate_hz": 20, "message": array},
+        {"topic": "/info", "type": "CameraInfo", "rate_hz": 20, "message": info},
         {"topic": "/frames", "type": "TFMessage", "rate_hz": 20, "message": {"transforms": []}},
         {"topic": "/fixed", "type": "TFMessage", "rate_hz": 0, "message": {"transforms": []}},
     ]}));
     let (pose_sink, poses) = channel();
     let (array_sink, arrays) = channel();
+    let (info_sink, infos) = channel();
     let (frames_sink, frames) = channel();
     let (fixed_sink, fixed) = channel();
     let mut node = join("watcher");
     node.subscribe_pose("/pose", Box::new(move |pose| drop(pose_sink.send(pose)))).unwrap();
     node.subscribe_array("/values", Box::new(move |array| drop(array_sink.send(array)))).unwrap();
+    node.subscribe_camera_info("/info", Box::new(move |info| drop(info_sink.send(info)))).unwrap();
     node.subscribe_transforms("/frames", Box::new(move |frames| drop(frames_sink.send(frames)))).unwrap();
     node.subscribe_fixed_transforms("/fixed", Box::new(move |frames| drop(fixed_sink.send(frames)))).unwrap();
     let _session = node.start().unwrap();
@@ -127,6 +135,9 @@ fn poses_transforms_and_arrays_of_another_dds_arrive_with_their_values() {
     assert_eq!(pose.value.pose.position, [0.25, -1.5, 3.0]);
     assert_eq!(pose.value.pose.rotation.xyzw(), [0.0, 0.6, 0.0, -0.8]);
     assert_eq!(arrays.recv_timeout(PATIENCE).unwrap().unwrap(), [0.5, -2.5]);
+    let lens = infos.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!((lens.size, lens.intrinsics), ([37, 29], [30.5, 31.25, 17.25, 13.75]));
+    assert_eq!(lens.distortion[..5], [-0.25, 0.125, 0.0, 0.0, 0.5]);
     assert_eq!(frames.recv_timeout(PATIENCE).unwrap().unwrap(), []);
     assert_eq!(fixed.recv_timeout(PATIENCE).unwrap().unwrap(), []);
 }

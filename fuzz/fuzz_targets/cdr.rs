@@ -35,7 +35,12 @@ fuzz_target!(|bytes: &[u8]| {
             }
             reread!(JointState);
         }
-        3 => reread!(CameraInfo),
+        3 => {
+            if let Ok(info) = from_cdr::<CameraInfo>(payload) {
+                drop(info.to_lens());
+            }
+            reread!(CameraInfo);
+        }
         4 => reread!(Clock),
         5 => reread!(Float64MultiArray),
         6 => reread!(StringMessage),

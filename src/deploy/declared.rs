@@ -57,6 +57,8 @@ pub fn declare<'a>(
     for camera in cameras {
         let text = format!("topic of camera `{camera}`; the profile's where not set");
         declared.insert(format!("images.{camera}"), empty(&text, ParamKind::String, Setting::AtStart));
+        let text = format!("topic of the camera info of camera `{camera}`; the profile's where not set");
+        declared.insert(format!("camera_info.{camera}"), empty(&text, ParamKind::String, Setting::AtStart));
     }
     for (name, value) in [
         ("dry_run", ParamValue::Bool(true)),

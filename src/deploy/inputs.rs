@@ -18,6 +18,12 @@ pub(super) fn cameras(
             problems.push(format!("parameter `images.{name}`: the bundle has no camera `{name}`"));
         }
     }
+    for name in parameters.camera_infos.keys() {
+        let is_needed = |camera: &profile::Camera| camera.camera == *name && camera.camera_info.is_some();
+        if !profile.cameras().iter().any(is_needed) {
+            problems.push(format!("parameter `camera_info.{name}`: the profile wants no camera info of `{name}`"));
+        }
+    }
     let mut found = Vec::with_capacity(wanted.len());
     for CameraStream { name, .. } in wanted {
         let Some(camera) = profile.cameras().iter().find(|camera| camera.camera == *name) else {
@@ -36,6 +42,10 @@ pub(super) fn cameras(
             max_age: Span::from_millis(camera.max_age_ms),
             latency: Span::from_millis(camera.latency_ms),
             size: camera.size,
+            camera_info: camera.camera_info.as_ref().map(|info| {
+                let topic = parameters.camera_infos.get(name).or(info.topic.as_ref()).cloned();
+                topic.unwrap_or_else(|| format!("camera_info/{name}"))
+            }),
             view: camera.view.clone(),
         });
     }

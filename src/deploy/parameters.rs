@@ -62,6 +62,7 @@ pub struct RunParameters {
     pub(super) assumed_latency: Span,
     pub(super) use_sim_time: bool,
     pub(super) images: BTreeMap<String, String>,
+    pub(super) camera_infos: BTreeMap<String, String>,
     pub(super) topics: Topics,
 }
 
@@ -100,7 +101,7 @@ impl RunParameters {
     /// | `n_action_steps` | integer, at least 1 | required |
     /// | `max_skew_ms` | number, at least 0 | required |
     /// | `assumed_latency_ms` | number, at least 0; replay only | 0 |
-    /// | `images.<camera>`, `joint_states`, `instruction`, `joint_trajectory`, `command`, `gripper`, `eef_target`, `eef_twist`, `action_chunk` | string, a topic | the profile's |
+    /// | `images.<camera>`, `camera_info.<camera>`, `joint_states`, `instruction`, `joint_trajectory`, `command`, `gripper`, `eef_target`, `eef_twist`, `action_chunk` | string, a topic | the profile's |
     ///
     /// # Errors
     /// [`ParameterError`] lists every problem at once.
@@ -123,6 +124,7 @@ impl RunParameters {
             assumed_latency: reader.millis("assumed_latency_ms").unwrap_or(Span::ZERO),
             use_sim_time: reader.bool("use_sim_time").unwrap_or(false),
             images: reader.family("images."),
+            camera_infos: reader.family("camera_info."),
             topics: Topics {
                 joint_states: reader.string("joint_states"),
                 instruction: reader.string("instruction"),

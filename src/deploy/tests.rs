@@ -322,3 +322,20 @@ fn a_gripper_output_carries_a_gripper_whose_joint_is_measured_where_it_names_one
         forward_arm().replace("  - {joint: finger, state: gripper, unit: m, at_zero: 0.01, at_one: 0.05}\n", "");
     assert_eq!(refusal(&io, &unmeasured), [format!("{at}: no input of the profile measures this joint")]);
 }
+
+#[test]
+fn a_cameras_info_is_listened_to_where_the_profile_wants_it() {
+    let wants = ARM_PROFILE.replace("transport: raw,", "transport: raw, undistort: topic,");
+    let topic = |robot: &str, more: &[(&str, ParamValue)]| {
+        let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(robot), parameters(more)).unwrap();
+        deployment.cameras()[0].camera_info.clone()
+    };
+    assert_eq!(topic(ARM_PROFILE, &[]), None);
+    assert_eq!(topic(&wants, &[]).as_deref(), Some("camera_info/front"));
+    let named = wants.replace("undistort: topic,", "undistort: topic, camera_info: /eye/info,");
+    assert_eq!(topic(&named, &[]).as_deref(), Some("/eye/info"));
+    let parameter = [("camera_info.front", ParamValue::String("/other/info".to_owned()))];
+    assert_eq!(topic(&named, &parameter).as_deref(), Some("/other/info"));
+    let error = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(ARM_PROFILE), parameters(&parameter));
+    assert_eq!(error.unwrap_err().0, ["parameter `camera_info.front`: the profile wants no camera info of `front`"]);
+}

@@ -176,8 +176,8 @@ mod tests {
         assert_eq!(list(&["images"], 1), (vec!["images.front".into(), "images.wrist".into()], vec!["images".into()]));
         assert_eq!(list(&["provider_options"], 1), (vec![], vec![]));
         assert_eq!(list(&["provider_options"], 2).0, ["provider_options.gpu.id"]);
-        // Two cameras and an option of the provider are deeper than one level.
-        assert_eq!(list(&[], 0).0.len() - list(&[], 1).0.len(), 3);
+        // Two topics of two cameras and an option of the provider are deeper than one level.
+        assert_eq!(list(&[], 0).0.len() - list(&[], 1).0.len(), 5);
         assert_eq!(list(&["dry_run"], 1).0, ["dry_run"]);
     }
 }

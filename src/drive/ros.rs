@@ -12,9 +12,9 @@ pub use settings::{DdsSettings, Network, Services, SettingsError, largest_receiv
 
 use crate::drive::parameters::Parameters;
 use crate::geometry::PoseError;
-use crate::msg::{FrameError, JointsError, Message};
+use crate::msg::{FrameError, InfoError, JointsError, Message};
 use crate::time::Stamp;
-use crate::types::{Frame, JointSample, PoseSample, Transform};
+use crate::types::{Frame, JointSample, Lens, PoseSample, Transform};
 
 /// Filter for the middleware's own log, which reports as errors what DDS repairs by itself.
 pub const LOG_FILTER: &str = "rustdds=off";
@@ -46,6 +46,9 @@ pub enum InputError {
     /// A picture that we cannot read.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// A camera info that says nothing about its pictures.
+    #[error(transparent)]
+    Info(#[from] InfoError),
     /// A joint state that contradicts itself.
     #[error(transparent)]
     Joints(#[from] JointsError),
@@ -130,6 +133,9 @@ pub trait Transport {
 
     /// `sensor_msgs/CompressedImage`, best effort, the newest only.
     fn subscribe_compressed_image(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError>;
+
+    /// `sensor_msgs/CameraInfo`, best effort, the newest only.
+    fn subscribe_camera_info(&mut self, topic: &str, sink: Sink<Lens>) -> Result<(), TransportError>;
 
     /// `sensor_msgs/JointState`, best effort.
     fn subscribe_joints(&mut self, topic: &str, sink: Sink<Stamped<JointSample>>) -> Result<(), TransportError>;

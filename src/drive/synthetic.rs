@@ -17,6 +17,7 @@ pub fn synthetic_observation(manifest: &Manifest, width: u32, height: u32) -> Ob
         stamp: Stamp::default(),
         frame_id: "synthetic".to_owned(),
         frames: cameras.map(|(index, camera)| Arc::new(picture(&camera.name, index as u32, [width, height]))).collect(),
+        lenses: Vec::new(),
         state: manifest.streams.state.map(|stream| state(manifest, stream.dim)),
         task: Arc::from(TASK),
         noise: Noise::default(),

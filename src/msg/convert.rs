@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::file_size::file_size;
-use super::{CompressedImage, Duration, Header, Image, JointState, PoseStamped, TFMessage, Time};
+use super::{
+    CameraInfo, CompressedImage, Duration, Header, Image, JointState, PoseStamped, RegionOfInterest, TFMessage, Time,
+};
 use crate::geometry::{Pose, PoseError};
 use crate::time::{Span, Stamp};
-use crate::types::{Encoding, Frame, JointSample, LayoutError, PoseSample, Transform};
+use crate::types::{Calibration, Encoding, Frame, JointSample, LayoutError, Lens, LensError, PoseSample, Transform};
 
 const SUPPORTED_FORMATS: &str = "jpeg, png";
 
@@ -51,6 +53,62 @@ pub enum JointsError {
         /// The name.
         name: String,
     },
+}
+
+/// Why a camera info cannot be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum InfoError {
+    /// What drivers send until somebody calibrates.
+    #[error("the camera is not calibrated: `k` of its camera info is zero")]
+    Uncalibrated,
+    /// Its pictures are not those of the calibration.
+    #[error("camera info with binning {x} x {y} is not supported")]
+    Binning {
+        /// Horizontally.
+        x: u32,
+        /// Vertically.
+        y: u32,
+    },
+    /// Likewise.
+    #[error("camera info with a region of interest ({width} x {height} pixels at {x}, {y}) is not supported")]
+    Region {
+        /// Left edge.
+        x: u32,
+        /// Upper edge.
+        y: u32,
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// Numbers that are no lens.
+    #[error("camera info: {0}")]
+    Lens(#[from] LensError),
+}
+
+impl CameraInfo {
+    /// The lens, of pictures that are as large as at calibration.
+    pub fn to_lens(&self) -> Result<Lens, InfoError> {
+        let size = [self.width, self.height];
+        if self.k.iter().all(|number| *number == 0.0) {
+            return Err(InfoError::Uncalibrated);
+        }
+        if self.binning_x > 1 || self.binning_y > 1 {
+            return Err(InfoError::Binning { x: self.binning_x, y: self.binning_y });
+        }
+        let RegionOfInterest { x_offset: x, y_offset: y, height, width, .. } = self.roi;
+        if [x, y] != [0, 0] || ![[0, 0], size].contains(&[width, height]) {
+            return Err(InfoError::Region { x, y, width, height });
+        }
+        Ok(Lens::new(&Calibration {
+            size,
+            model: &self.distortion_model,
+            distortion: &self.d,
+            camera_matrix: self.k,
+            rectification: self.r,
+            projection: self.p,
+        })?)
+    }
 }
 
 impl Image<'_> {

@@ -45,6 +45,31 @@ fn camera_info() -> CameraInfo {
     }
 }
 
+/// The numbers of tests/data/pictures/plumb_bob.yaml.
+fn calibrated() -> CameraInfo {
+    CameraInfo {
+        header: header(),
+        height: 29,
+        width: 37,
+        distortion_model: "plumb_bob".into(),
+        d: vec![-0.28, 0.09, 0.003, -0.002, -0.01],
+        k: [30.5, 0.0, 17.25, 0.0, 31.25, 13.75, 0.0, 0.0, 1.0],
+        r: [
+            0.999_437_6,
+            -0.015_295_6,
+            -0.029_838,
+            0.014_695_4,
+            0.999_686_7,
+            -0.020_232,
+            0.030_138_1,
+            0.019_782_1,
+            0.99935,
+        ],
+        p: [21.0, 0.0, 18.5, 0.0, 0.0, 23.5, 14.25, 0.0, 0.0, 0.0, 1.0, 0.0],
+        ..CameraInfo::default()
+    }
+}
+
 fn array() -> Float64MultiArray {
     let dim = vec![MultiArrayDimension { label: "step".into(), size: 2, stride: 2 }];
     Float64MultiArray { layout: MultiArrayLayout { dim, data_offset: 3 }, data: vec![1.5, -2.5] }
@@ -249,6 +274,39 @@ fn compressed_formats_are_told_apart_by_name() {
     );
     let empty = CompressedImage { header: header(), format: "jpeg".into(), data: &[] };
     assert_eq!(empty.to_frame().unwrap_err().to_string(), "compressed image has no data");
+}
+
+#[test]
+fn a_camera_info_is_the_lens_of_the_file_with_the_same_numbers() {
+    let file = "tests/data/pictures/plumb_bob.yaml";
+    let profile = format!(
+        "format: 1\nrobot: r\noutputs: []\ninputs:\n- {{kind: camera, camera: c, transport: raw, max_age_ms: 1, undistort: {file}}}\n"
+    );
+    let profile = crate::profile::Profile::parse(&profile, "p.yaml").unwrap();
+    let of_file = profile.cameras()[0].view.undistort.clone().unwrap();
+    assert_eq!(calibrated().to_lens().unwrap(), of_file);
+    let whole = RegionOfInterest { width: 37, height: 29, ..RegionOfInterest::default() };
+    assert_eq!(CameraInfo { roi: whole, binning_x: 1, ..calibrated() }.to_lens().unwrap(), of_file);
+}
+
+#[test]
+fn a_camera_info_that_cannot_straighten_its_pictures_says_why() {
+    let refused = |info: CameraInfo| info.to_lens().unwrap_err().to_string();
+    let uncalibrated = CameraInfo { height: 480, width: 640, ..CameraInfo::default() };
+    assert_eq!(refused(uncalibrated), "the camera is not calibrated: `k` of its camera info is zero");
+    let binned = CameraInfo { binning_y: 2, ..calibrated() };
+    assert_eq!(refused(binned), "camera info with binning 0 x 2 is not supported");
+    let part = RegionOfInterest { x_offset: 3, height: 5, width: 7, ..RegionOfInterest::default() };
+    assert_eq!(
+        refused(CameraInfo { roi: part, ..calibrated() }),
+        "camera info with a region of interest (7 x 5 pixels at 3, 0) is not supported"
+    );
+    let mut wild = calibrated();
+    wild.k[4] = f64::NAN;
+    assert_eq!(refused(wild), "camera info: `camera_matrix` has a number that is not finite");
+    let fish = CameraInfo { distortion_model: "equidistant".into(), ..calibrated() };
+    let supported = "supported are plumb_bob, rational_polynomial";
+    assert_eq!(refused(fish), format!("camera info: distortion model `equidistant` is not supported; {supported}"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ const ONE: i32 = 1 << FRACTION_BITS;
 
 /// Where every pixel of the straight picture lies.
 pub(super) struct Undistort {
-    size: [u32; 2],
+    lens: Lens,
     taps: Vec<Tap>,
 }
 
@@ -29,16 +29,16 @@ impl Undistort {
     pub fn new(lens: &Lens) -> Self {
         let [width, height] = lens.size;
         let taps = (0..height).flat_map(|y| (0..width).map(move |x| Tap::new(lens, [x, y]))).collect();
-        Self { size: lens.size, taps }
+        Self { lens: lens.clone(), taps }
     }
 
-    pub fn size(&self) -> [u32; 2] {
-        self.size
+    pub fn lens(&self) -> &Lens {
+        &self.lens
     }
 
     /// Writes the straight picture; `from` has the lens's size.
     pub fn apply(&self, from: &Picture, to: &mut Picture) {
-        let [width, height] = self.size;
+        let [width, height] = self.lens.size;
         to.resize(width, height);
         let pixels = from.rgb.as_chunks::<3>().0;
         let pixel = |x: i32, y: i32| {

@@ -2,7 +2,7 @@
 
 use super::picture::Picture;
 use super::undistort::Undistort;
-use crate::types::{Flip, Region, Rotation, View};
+use crate::types::{Flip, Lens, Region, Rotation, View};
 
 /// Turns decoded pictures into what the policy is shown. Costs nothing where the view changes nothing.
 #[derive(Default)]
@@ -30,10 +30,17 @@ impl Viewer {
         Self { undistort: undistort.as_ref().map(Undistort::new), region, rotation, flip, scratch: Picture::default() }
     }
 
+    /// Straightens pictures by this lens from now on; its table is built where it is another one than before.
+    pub fn straighten(&mut self, lens: &Lens) {
+        if self.undistort.as_ref().is_none_or(|undistort| undistort.lens() != lens) {
+            self.undistort = Some(Undistort::new(lens));
+        }
+    }
+
     /// Replaces `picture` by its view.
     pub fn apply(&mut self, picture: &mut Picture) -> Result<(), ViewError> {
         if let Some(undistort) = &self.undistort {
-            let (got, wanted) = ([picture.width, picture.height], undistort.size());
+            let (got, wanted) = ([picture.width, picture.height], undistort.lens().size);
             if got != wanted {
                 return Err(ViewError::Size { got, wanted });
             }
@@ -154,6 +161,13 @@ mod tests {
         for lens in ["plumb_bob", "rational_polynomial"] {
             let straight = camera(&format!("undistort: {lens}.yaml"));
             assert_eq!(seen(&straight, picture("view.camera")), picture(&format!("view.{lens}")), "{lens}");
+            let mut told = Viewer::default();
+            for other in ["rational_polynomial", "plumb_bob", lens] {
+                told.straighten(&camera(&format!("undistort: {other}.yaml")).undistort.unwrap());
+            }
+            let mut by_message = picture("view.camera");
+            told.apply(&mut by_message).unwrap();
+            assert_eq!(by_message, picture(&format!("view.{lens}")), "the lens that was told last counts");
             let region = "region: {x: 3, y: 1, width: 20, height: 11}";
             let turned = camera(&format!("undistort: {lens}.yaml, {region}, rotate: 90, flip: vertical"));
             assert_eq!(seen(&turned, picture("view.camera")), picture(&format!("view.{lens}.turned")), "{lens}");

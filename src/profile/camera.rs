@@ -22,8 +22,17 @@ pub struct Camera {
     pub latency_ms: f64,
     /// Width and height of its pictures, positive; `None` where any will do.
     pub size: Option<[u32; 2]>,
+    /// Where its lens comes from, in the place of one in `view`; `None` where pictures are not straightened by a topic.
+    pub camera_info: Option<InfoTopic>,
     /// What is done to every picture; a region lies in pictures of `size`.
     pub view: View,
+}
+
+/// A `sensor_msgs/CameraInfo` topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InfoTopic {
+    /// Topic; `None` for the default.
+    pub topic: Option<String>,
 }
 
 /// Message type of a camera topic.
@@ -49,6 +58,7 @@ pub(super) struct RawCamera {
     width: Option<u32>,
     height: Option<u32>,
     undistort: Option<String>,
+    camera_info: Option<String>,
     region: Option<Region>,
     #[serde(default)]
     rotate: u32,
@@ -68,16 +78,26 @@ impl RawCamera {
         }
         let rotation = rotation(self.rotate).map_err(&mut refuse).unwrap_or_default();
         let (undistort, size) = self.lens_and_size(folder).map_err(&mut refuse).unwrap_or_default();
+        let camera_info = self.info_topic().map_err(&mut refuse).unwrap_or_default();
         let Self { camera, topic, transport, max_age_ms, latency_ms, region, flip, .. } = self;
         if let Some(problem) = region.and_then(|region| misplaced(region, size)) {
             refuse(problem);
         }
         let view = View { undistort, region, rotation, flip };
-        Camera { camera, topic, transport, max_age_ms, latency_ms, size, view }
+        Camera { camera, topic, transport, max_age_ms, latency_ms, size, camera_info, view }
+    }
+
+    fn info_topic(&self) -> Result<Option<InfoTopic>, String> {
+        match (self.undistort.as_deref(), &self.camera_info) {
+            (Some(BY_TOPIC), topic) => Ok(Some(InfoTopic { topic: topic.clone() })),
+            (_, None) => Ok(None),
+            (_, Some(_)) => Err("`camera_info` names a topic, wanted `undistort: topic` with it".to_owned()),
+        }
     }
 
     fn lens_and_size(&self, folder: &Path) -> Result<(Option<Lens>, Option<[u32; 2]>), String> {
-        let lens = self.undistort.as_deref().map(|file| camera_info::load(&folder.join(file))).transpose();
+        let file = self.undistort.as_deref().filter(|file| *file != BY_TOPIC);
+        let lens = file.map(|file| camera_info::load(&folder.join(file))).transpose();
         let lens = lens.map_err(|reason| format!("`undistort`: {reason}"))?;
         let size = self.size(lens.as_ref())?;
         Ok((lens, size))
@@ -103,6 +123,9 @@ impl RawCamera {
         }
     }
 }
+
+/// The word of `undistort` for a lens that comes as a message.
+const BY_TOPIC: &str = "topic";
 
 fn rotation(degrees: u32) -> Result<Rotation, String> {
     Ok(match degrees {
@@ -157,6 +180,17 @@ mod tests {
         assert_eq!(undistort.unwrap().size, [37, 29]);
         assert_eq!(region, Some(Region { x: 3, y: 1, width: 20, height: 28 }));
         assert_eq!((rotation, flip), (Rotation::Left, Some(Flip::Horizontal)));
+    }
+
+    #[test]
+    fn a_lens_may_come_as_a_message() {
+        assert_eq!(camera(", undistort: topic").unwrap().camera_info, Some(InfoTopic { topic: None }));
+        let named = camera(", undistort: topic, camera_info: /eye/info, rotate: 90").unwrap();
+        assert_eq!(named.camera_info, Some(InfoTopic { topic: Some("/eye/info".to_owned()) }));
+        assert_eq!((named.view.undistort, named.size), (None, None));
+        let alone = "`camera_info` names a topic, wanted `undistort: topic` with it";
+        assert_eq!(refused(", camera_info: /eye/info"), alone);
+        assert_eq!(refused(", undistort: plumb_bob.yaml, camera_info: /eye/info"), alone);
     }
 
     #[test]

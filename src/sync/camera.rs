@@ -3,22 +3,66 @@
 use std::sync::Arc;
 
 use super::stream::{Held, Stream};
-use super::{DropReason, Dropped};
+use super::{DropReason, Dropped, NotReady};
 use crate::deploy::CameraInput;
 use crate::time::{Span, Stamp};
-use crate::types::Frame;
+use crate::types::{Frame, Lens};
 
 #[derive(Debug)]
 pub(super) struct Camera {
     pub stream: Stream<Arc<Frame>>,
     size: Option<[u32; 2]>,
     latency: Span,
+    info: Info,
+}
+
+/// What a camera info says.
+#[derive(Debug)]
+enum Info {
+    Unwanted,
+    /// It does not grow old: a lens stays what it is.
+    Wanted {
+        stream: Arc<str>,
+        lens: Option<Arc<Lens>>,
+    },
 }
 
 impl Camera {
     pub fn new(input: &CameraInput) -> Self {
         let stream = Stream::new(&format!("images.{}", input.name), input.max_age);
-        Self { stream, size: input.size, latency: input.latency }
+        let info = match &input.camera_info {
+            Some(_) => Info::Wanted { stream: format!("camera_info.{}", input.name).into(), lens: None },
+            None => Info::Unwanted,
+        };
+        Self { stream, size: input.size, latency: input.latency, info }
+    }
+
+    /// Takes a lens in as the newest.
+    pub fn accept_lens(&mut self, new: Arc<Lens>) {
+        if let Info::Wanted { lens, .. } = &mut self.info {
+            *lens = Some(new);
+        }
+    }
+
+    /// The lens; `None` where nobody asked for it.
+    pub fn lens(&self) -> Option<&Arc<Lens>> {
+        match &self.info {
+            Info::Unwanted => None,
+            Info::Wanted { lens, .. } => lens.as_ref(),
+        }
+    }
+
+    /// A lens that is wanted has come, and is that of the newest picture.
+    pub fn seen_through(&self) -> Result<(), NotReady> {
+        let Info::Wanted { stream, lens } = &self.info else { return Ok(()) };
+        let lens = lens.as_ref().ok_or_else(|| NotReady::NeverSeen { stream: Arc::clone(stream) })?;
+        let got = self.stream.newest().map(|held| [held.value.width, held.value.height]);
+        match got {
+            Some(got) if got != lens.size => {
+                Err(NotReady::OtherSize { stream: Arc::clone(stream), wanted: lens.size, got })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes a frame in as the newest, unless it is not usable; `held` has the message's stamp.

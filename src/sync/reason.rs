@@ -176,6 +176,16 @@ pub enum NotReady {
         /// Largest skew.
         max_skew: Span,
     },
+    /// The camera info is of other pictures than those that come.
+    #[error("{stream}: of pictures of {} x {} pixels, they have {} x {}", .wanted[0], .wanted[1], .got[0], .got[1])]
+    OtherSize {
+        /// `camera_info.<camera>`.
+        stream: Arc<str>,
+        /// Width and height that it is of.
+        wanted: [u32; 2],
+        /// Width and height of the newest picture; 0 and 0 where its file does not say it.
+        got: [u32; 2],
+    },
     /// The newest sample is of another time than the anchor's frame.
     #[error("{stream}: {skew} apart from the anchor camera, at most {max_skew}")]
     Apart {
@@ -200,6 +210,7 @@ impl NotReady {
             | NotReady::Stale { stream, .. }
             | NotReady::Silent { stream, .. }
             | NotReady::Ahead { stream, .. }
+            | NotReady::OtherSize { stream, .. }
             | NotReady::Apart { stream, .. } => Some(stream),
         }
     }

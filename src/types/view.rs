@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::Lens;
+
 /// What is done to every picture of a camera before the policy's own steps, in the order of the fields.
 ///
 /// A lens bends the whole picture, so it is straightened first; a region is then in the pixels of the straight picture
@@ -16,19 +18,6 @@ pub struct View {
     pub rotation: Rotation,
     /// Mirrors the turned picture.
     pub flip: Option<Flip>,
-}
-
-/// A calibrated camera: where the pixels of a straight picture lie in its own.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Lens {
-    /// Width and height of the pictures, before and after.
-    pub size: [u32; 2],
-    /// Focal lengths fx, fy and centre cx, cy of the camera's picture, pixels.
-    pub intrinsics: [f64; 4],
-    /// k1, k2, p1, p2, k3, k4, k5, k6 of the rational model; the last three are 0 in `plumb_bob`.
-    pub distortion: [f64; 8],
-    /// From pixels of the straight picture to rays of the camera, `[3, 3]`, row-major: the inverse of P x R.
-    pub ray_from_pixel: [[f64; 3]; 3],
 }
 
 /// A part of a picture, pixels from its upper left corner.

@@ -11,7 +11,7 @@ use crate::drive::clock::Clock;
 use crate::drive::parameters::{Apply, Change};
 use crate::drive::ros::{InputError, Sink, Stamped, Text};
 use crate::time::Stamp;
-use crate::types::{Frame, JointSample, PoseSample, Sample, Transform, Value};
+use crate::types::{Frame, JointSample, Lens, PoseSample, Sample, Transform, Value};
 
 /// Joint states, poses or arrays between two rounds of the engine; a full queue forgets the oldest.
 const JOINT_STATES: usize = 64;
@@ -57,6 +57,12 @@ impl Inbox {
             burst.note(frame.data.len());
             sample(stamp, received, Value::Frame { camera, frame: Arc::new(frame) })
         })
+    }
+
+    /// A camera's lenses, and where to put them; `camera` is its index in the deployment's list.
+    pub fn lenses(&mut self, name: &str, camera: usize) -> Sink<Lens> {
+        let value = move |lens| Value::Lens { camera, lens: Arc::new(lens) };
+        self.sink(name, NEWEST, move |lens, received| sample(received, received, value(lens)))
     }
 
     /// The stream of joint states, and where to put them.

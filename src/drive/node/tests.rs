@@ -18,7 +18,7 @@ use crate::drive::clock;
 use crate::drive::ros::{Mismatch, Publish, PublishError, Session, Sink, Stamped, Text};
 use crate::msg::Message;
 use crate::time::{Span, Stamp};
-use crate::types::{Chunk, Encoding, Frame, JointSample, Observation, PoseSample, Transform};
+use crate::types::{Chunk, Encoding, Frame, JointSample, Lens, Observation, PoseSample, Transform};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -88,6 +88,10 @@ impl Transport for Fake {
         assert_eq!(topic, "/eye/compressed");
         *self.camera.lock().unwrap() = Some(sink);
         Ok(())
+    }
+
+    fn subscribe_camera_info(&mut self, topic: &str, _: Sink<Lens>) -> Result<(), TransportError> {
+        panic!("{topic} is not needed")
     }
 
     fn subscribe_joints(&mut self, topic: &str, _: Sink<Stamped<JointSample>>) -> Result<(), TransportError> {

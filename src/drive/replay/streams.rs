@@ -7,7 +7,8 @@ use crate::bag::{BagReader, RawMessage, Topic};
 use crate::deploy::{Deployment, EefSource, TF_STATIC_TOPIC, TF_TOPIC};
 use crate::drive::ros_args::RosArgs;
 use crate::msg::{
-    CompressedImage, Float64MultiArray, Image, JointState, Message, PoseStamped, StringMessage, TFMessage, TypeName,
+    CameraInfo, CompressedImage, Float64MultiArray, Image, JointState, Message, PoseStamped, StringMessage, TFMessage,
+    TypeName,
 };
 use crate::time::Stamp;
 use crate::types::{Frame, Sample, Value};
@@ -23,6 +24,7 @@ pub(super) struct Streams(Vec<(String, Stream)>);
 enum Stream {
     Image(usize),
     CompressedImage(usize),
+    CameraInfo(usize),
     Joints,
     Pose,
     Transforms,
@@ -44,6 +46,14 @@ impl Streams {
                 }
                 Some(topic) => found.push((topic.name.clone(), Stream::Image(index))),
                 None => missing.push(format!("{} (camera `{}`)", wanted(bag, &topic, &PICTURES), camera.name)),
+            }
+            let Some(topic) = &camera.camera_info else { continue };
+            let topic = names.resolve(topic)?;
+            if has(bag, &topic, CameraInfo::TYPE) {
+                found.push((topic, Stream::CameraInfo(index)));
+            } else {
+                let wanted = wanted(bag, &topic, &[CameraInfo::TYPE]);
+                missing.push(format!("{wanted} (camera info of `{}`)", camera.name));
             }
         }
         if let Some(joints) = deployment.joints() {
@@ -133,6 +143,11 @@ impl Stream {
             Stream::CompressedImage(camera) => {
                 let image: CompressedImage = message.decode().map_err(|e| e.to_string())?;
                 (image.header.stamp.into(), frame(camera, image.to_frame().map_err(|e| e.to_string())?))
+            }
+            Stream::CameraInfo(camera) => {
+                let info: CameraInfo = message.decode().map_err(|e| e.to_string())?;
+                let lens = Arc::new(info.to_lens().map_err(|e| e.to_string())?);
+                (received, Value::Lens { camera, lens })
             }
             Stream::Joints => {
                 let joints: JointState = message.decode().map_err(|e| e.to_string())?;

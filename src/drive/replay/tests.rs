@@ -1,6 +1,7 @@
 //! Bags made here, a policy whose answers and stage times are known.
 
 mod bad_input;
+mod eef;
 mod written;
 
 use std::path::PathBuf;

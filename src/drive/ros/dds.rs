@@ -30,11 +30,11 @@ use super::{
 use crate::drive::clock;
 use crate::drive::parameters::Parameters;
 use crate::msg::{
-    Clock, CompressedImage, Float64MultiArray, FrameError, Image, JointState, Message, PoseStamped, StringMessage,
-    TFMessage, TypeName,
+    CameraInfo, Clock, CompressedImage, Float64MultiArray, FrameError, Image, JointState, Message, PoseStamped,
+    StringMessage, TFMessage, TypeName,
 };
 use crate::time::Stamp;
-use crate::types::{Frame, JointSample, PoseSample, Transform};
+use crate::types::{Frame, JointSample, Lens, PoseSample, Transform};
 
 /// Asked of the kernel for every socket, which clamps it: an image arrives as a burst of up to its whole size.
 const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
@@ -171,6 +171,10 @@ impl Transport for Dds {
 
     fn subscribe_compressed_image(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError> {
         self.subscribe_frames::<CompressedPicture>(topic, sink)
+    }
+
+    fn subscribe_camera_info(&mut self, topic: &str, sink: Sink<Lens>) -> Result<(), TransportError> {
+        self.subscribe_values(topic, &newest(1), |info: CameraInfo| Ok(info.to_lens()?), sink)
     }
 
     fn subscribe_joints(&mut self, topic: &str, sink: Sink<Stamped<JointSample>>) -> Result<(), TransportError> {
