@@ -1,6 +1,8 @@
 //! `vla node` as a program, against a robot on CycloneDDS.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "node/eef.rs"]
+mod eef;
 #[path = "ros2/peer.rs"]
 mod peer;
 
@@ -62,18 +64,23 @@ struct Node {
 }
 
 impl Node {
-    /// Starts `vla node` with `arguments` behind the parameter file, which says `parameters`.
+    /// Starts `vla node` on the tiny bundle with `arguments` behind the parameter file, which says `parameters`.
     fn start(parameters: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bundle = bundle_with_io(folder.path());
-        let profile = folder.path().join("profile.yaml");
-        fs::write(&profile, PROFILE).unwrap();
+        let usual = "    n_action_steps: 2\n    inference_rate_hz: 2.0\n";
+        Self::on(folder, &bundle, PROFILE, (&format!("{usual}{parameters}"), arguments))
+    }
+
+    /// Starts `vla node` on a bundle and a profile of this text; its files are kept in `folder`.
+    fn on(folder: tempfile::TempDir, bundle: &Path, profile: &str, (parameters, arguments): (&str, &[&str])) -> Self {
         let file = folder.path().join("params.yaml");
+        let path = folder.path().join("profile.yaml");
+        fs::write(&path, profile).unwrap();
         let text = format!(
-            "/**:\n  ros__parameters:\n    bundle: {}\n    profile: {}\n    n_action_steps: 2\n    \
-             inference_rate_hz: 2.0\n    max_skew_ms: 2000\n{parameters}",
+            "/**:\n  ros__parameters:\n    bundle: {}\n    profile: {}\n    max_skew_ms: 2000\n{parameters}",
             bundle.display(),
-            profile.display()
+            path.display()
         );
         fs::write(&file, text).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_vla"))
