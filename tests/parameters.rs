@@ -25,7 +25,11 @@ use vla_runtime::drive::ros::{Dds, DdsSession, DdsSettings, Network, Services, T
 fn node(name: &str, services: Services) -> (DdsSession, Receiver<Change>) {
     let settings = DdsSettings { domain: domain(), network: Network::Localhost, services };
     let mut node = Dds::join(settings, "/arm", name).unwrap();
-    let given = [("dry_run", ParamValue::Bool(false)), ("inference_rate_hz", ParamValue::Double(2.5))];
+    let given = [
+        ("dry_run", ParamValue::Bool(false)),
+        ("inference_rate_hz", ParamValue::Double(2.5)),
+        ("provider_options.device_id", ParamValue::Int(3)),
+    ];
     let given: BTreeMap<String, ParamValue> = given.map(|(name, value)| (name.to_owned(), value)).into();
     let (sender, changes) = channel();
     let apply = Box::new(move |change| drop(sender.send(change)));
@@ -169,22 +173,27 @@ fn a_fast_dds_program_lists_describes_and_sets_parameters() {
         &srv::ListParametersRequest { prefixes: vec!["images".to_owned(), "task".to_owned()], depth: 0 },
     );
     assert_eq!(list.result.names, ["images.front", "task"]);
-    let names = ["inference_rate_hz", "n_action_steps", "task"].map(str::to_owned).to_vec();
+    let names = ["inference_rate_hz", "n_action_steps", "task", "provider_options.device_id"];
+    let names = names.map(str::to_owned).to_vec();
     let types: srv::GetParameterTypesResponse = caller.call(
         "get_parameter_types",
         "GetParameterTypes",
         &srv::GetParameterTypesRequest { names: names.clone() },
     );
-    assert_eq!(types.values, [ParameterType::DOUBLE, ParameterType::NOT_SET, ParameterType::NOT_SET]);
+    assert_eq!(
+        types.values,
+        [ParameterType::DOUBLE, ParameterType::NOT_SET, ParameterType::NOT_SET, ParameterType::INTEGER]
+    );
     let described: srv::DescribeParametersResponse =
         caller.call("describe_parameters", "DescribeParameters", &srv::DescribeParametersRequest { names });
-    let [rate, steps, task] = &described.values[..] else { panic!("{described:?}") };
+    let [rate, steps, task, foreign] = &described.values[..] else { panic!("{described:?}") };
     assert_eq!(
         (rate.r#type, rate.read_only, rate.floating_point_range[0].from_value),
         (ParameterType::DOUBLE, true, 0.0)
     );
     assert_eq!((steps.r#type, steps.read_only, steps.integer_range[0].from_value), (ParameterType::INTEGER, true, 1));
     assert_eq!((task.r#type, task.read_only), (ParameterType::STRING, false));
+    assert_eq!((foreign.r#type, foreign.read_only), (ParameterType::INTEGER, true));
     assert_eq!(rate.description, "most inferences per second, above 0");
     let parameter = |name: &str, value| raw::Parameter::from(Parameter { name: name.to_owned(), value });
     let both = vec![
@@ -198,9 +207,10 @@ fn a_fast_dds_program_lists_describes_and_sets_parameters() {
     );
     assert_eq!(refused.result.reason, "`provider` is read when the node starts; start it again with the new value");
     assert!(!refused.result.successful && changes.try_recv().is_err(), "all or nothing");
-    let off = vec![parameter("dry_run", ParameterValue::Boolean(true))];
+    let off = vec![parameter("task", ParameterValue::NotSet), parameter("dry_run", ParameterValue::Boolean(true))];
     let done: srv::SetParametersResponse =
         caller.call("set_parameters", "SetParameters", &srv::SetParametersRequest { parameter: off });
-    assert!(done.results[0].successful);
+    assert_eq!(done.results[0].reason, "`task` cannot be removed");
+    assert!(!done.results[0].successful && done.results[1].successful);
     assert_eq!(changes.recv_timeout(PATIENCE).unwrap(), Change::DryRun);
 }

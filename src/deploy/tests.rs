@@ -262,6 +262,18 @@ fn a_pose_that_does_not_fit_its_states_is_refused_with_both_sides() {
             "state `yaw`: `euler_xyz` has 3 numbers, the profile names 2",
         ]
     );
+    let turned = POSE_IO
+        .replace("x, unit: m", "x, unit: deg")
+        .replace("roll, unit: deg, source: eef_rotation, rotation: euler_xyz", "roll, unit: m, source: eef_position");
+    assert_eq!(
+        refusal(&turned, &pose_robot("[x, j, z]", "[roll, pitch, yaw]")),
+        [
+            "state `x`: the policy wants deg, the end effector's position is in m",
+            "state `roll`: its source is `eef_position`, the profile feeds it `eef_rotation`",
+            "state `pitch`: it is `euler_xyz`, `roll` is not",
+            "state `yaw`: it is `euler_xyz`, `roll` is not",
+        ]
+    );
     let silent = POSE_IO
         .replace("yaw, unit: rad, source: eef_rotation, rotation: euler_xyz", "yaw, unit: rad, source: eef_rotation");
     let mixed = silent.replace("unit: deg", "unit: m").replacen("euler_xyz", "axis_angle", 1);
@@ -280,6 +292,20 @@ fn a_pose_that_does_not_fit_its_states_is_refused_with_both_sides() {
         refusal(&metres, &pose_robot("[x, j, z]", "[roll, pitch, yaw]")),
         ["state `roll`: the policy wants m, `euler_xyz` is in rad"]
     );
+}
+
+#[test]
+fn a_quaternion_and_an_array_have_the_units_that_they_have() {
+    let numbers = ["roll", "pitch", "yaw", "w"]
+        .map(|name| format!("- {{name: {name}, unit: rad, source: eef_rotation, rotation: quaternion_xyzw}}\n"));
+    let io = format!("{INPUT_IO}state:\n- {{name: speed, unit: m, source: joint_position}}\n{}", numbers.concat());
+    let values = "values: [{index: 1, state: speed, unit: rad}]";
+    let array = format!("- {{kind: state, max_age_ms: 9, size: 2, {values}}}\noutputs:");
+    let robot = pose_robot("[]", "[roll, pitch, yaw, w]").replace("outputs:", &array);
+    let wanted = ["roll", "pitch", "yaw", "w"]
+        .map(|name| format!("state `{name}`: the policy wants rad, `quaternion_xyzw` is in normalized"));
+    let array = "state `speed`: the policy wants m, input `state` gives rad".to_owned();
+    assert_eq!(refusal(&io, &robot), [vec![array], wanted.to_vec()].concat());
 }
 
 /// The arm behind forward controllers: one for the joints, one for the gripper.

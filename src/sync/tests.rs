@@ -207,6 +207,13 @@ fn joints_of_several_messages_are_merged_each_with_its_own_age() {
 }
 
 #[test]
+fn joints_have_no_age_before_each_was_seen() {
+    let sync = with(Sync::new(&live_arm()), [some(10.0, &[("j2", 0.2), ("j1", 0.5)])]);
+    let health = &sync.health(at(20.0))[1];
+    assert_eq!((health.accepted, health.age, health.silence), (1, None, None));
+}
+
+#[test]
 fn one_joint_that_is_far_from_the_anchor_is_named() {
     let sync = with(Sync::new(&live_arm()), [some(8.0, &[("j2", 0.2)]), some(40.0, &[("j1", 0.5), ("finger", 0.02)])]);
     let sync = with(sync, [frame(0, 49.0)]);
@@ -322,6 +329,12 @@ fn a_pose_or_an_array_that_is_another_is_dropped() {
     assert_eq!(refusal(array(0.0, &[1.0, f64::INFINITY, 2.0])), "state: value 1 is inf");
 }
 
+#[test]
+fn a_pose_that_is_far_from_the_anchor_is_named() {
+    let sync = with(eef(POSE), [frame(0, 49.0), pose(5.0, "world", [0.0, 0.0, 0.0, 1.0]), array(49.0, &[0.0; 3])]);
+    assert_eq!(waiting(&sync, 50.0), "eef_pose: -44.000 ms apart from the anchor camera, at most 40.000 ms");
+}
+
 fn transforms(ms: f64, links: &[(&str, &str, Option<f64>, [f64; 3])]) -> Sample {
     let link = |(parent, child, stamp, position): &(&str, &str, Option<f64>, [f64; 3])| Transform {
         parent: (*parent).to_owned(),
@@ -344,14 +357,13 @@ fn a_pose_along_frames_is_as_old_as_its_oldest_moving_link() {
     assert_eq!(sync.observe(at(10.0)).unwrap().state.unwrap()[0], 0.75);
     let mut sync = with(sync, [frame(0, 55.0), transforms(54.0, &[("base", "camera", Some(54.0), [9.0; 3])])]);
     assert_eq!(waiting(&sync, 55.0), "tf: 51.000 ms old, at most 50.000 ms");
-    let nan = Transform {
-        parent: "base".into(),
-        child: "arm".into(),
-        stamp: Some(at(55.0)),
-        pose: Err(PoseError::NotFinite),
+    let broken = |child: &str| {
+        let (parent, child, pose) = ("base".into(), child.into(), Err(PoseError::NotFinite));
+        let nan = Transform { parent, child, stamp: Some(at(55.0)), pose };
+        Sample { stamp: at(55.0), received: at(55.0), value: Value::Transforms(vec![nan]) }
     };
-    let broken = Sample { stamp: at(55.0), received: at(55.0), value: Value::Transforms(vec![nan]) };
-    let refused = sync.accept(at(55.0), broken).unwrap_err();
+    sync.accept(at(55.0), broken("camera")).expect("the chain does not lead over the camera");
+    let refused = sync.accept(at(55.0), broken("arm")).unwrap_err();
     assert_eq!(refused.to_string(), "tf: frame `arm`: the position or the rotation is not finite");
     let mut sync = with(sync, [transforms(56.0, &[("base", "arm", Some(55.0), [0.0, 0.0, 1.0])])]);
     assert_eq!(

@@ -78,7 +78,7 @@ impl Transforms {
         let mut links: Vec<&Link> = Vec::new();
         let mut at = frame;
         while let Some(link) = self.0.get(at) {
-            if link.parent == frame || links.iter().any(|known| known.parent == link.parent) {
+            if links.iter().any(|known| known.parent == link.parent) {
                 break;
             }
             links.push(link);
@@ -147,6 +147,28 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_is_seen_from_one_below_it() {
+        let found = arm().look_up("tool", "base").unwrap().value;
+        assert_eq!(found, Pose::new([-0.5, -0.25, -1.0], [0.0, 0.0, -1.0, 0.0]).unwrap());
+    }
+
+    #[test]
+    fn a_chain_is_as_silent_as_its_link_that_came_first() {
+        let mut arm = arm();
+        arm.put(link("link", "tool", Some(9.0), ([0.5, 0.25, 0.0], STRAIGHT)), at(12.0), at(100.0)).unwrap();
+        let found = arm.look_up("base", "tool").unwrap();
+        assert_eq!((found.stamp, found.received), (at(5.0), at(6.0)));
+    }
+
+    #[test]
+    fn what_lies_above_either_end_is_between_them() {
+        let arm = arm();
+        let between = ["world", "base", "link", "tool", "camera"].map(|frame| arm.is_between("camera", "tool", frame));
+        assert_eq!(between, [true; 5]);
+        assert!(!arm.is_between("base", "tool", "camera"));
+    }
+
+    #[test]
     fn frames_that_nothing_joins_or_moves_have_no_pose() {
         assert!(arm().look_up("base", "gripper").is_none());
         assert!(arm().look_up("world", "camera").is_none());
@@ -155,7 +177,9 @@ mod tests {
         for (parent, child) in [("a", "b"), ("b", "c"), ("c", "a")] {
             circle.put(link(parent, child, Some(0.0), ([1.0; 3], STRAIGHT)), at(0.0), at(0.0)).unwrap();
         }
+        circle.put(link("a", "beside", Some(0.0), ([1.0; 3], STRAIGHT)), at(0.0), at(0.0)).unwrap();
         assert!(circle.look_up("other", "c").is_none());
+        assert!(circle.look_up("other", "beside").is_none());
     }
 
     #[test]
