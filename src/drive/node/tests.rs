@@ -377,12 +377,17 @@ fn a_rejected_chunk_is_told_and_sends_no_row() {
     let node = Started::new("go", [[0.75, 0.9], [0.75, 0.9], [0.75, 0.9], [0.0, 0.0]]);
     node.show(Span::from_millis(30.0));
     let (_, chunk) = node.next("/arm/vla_node/action_chunk");
-    let why = "rejected: controller_input `eef_x` row 0 steps from 0 to 0.75 controller_input, wanted at most 0.5";
-    assert_eq!(chunk["verdict"], why);
+    // On a busy machine the first row may have passed; the second one is as far away.
+    let why = ["0", "1"].map(|row| {
+        format!(
+            "rejected: controller_input `eef_x` row {row} steps from 0 to 0.75 controller_input, wanted at most 0.5"
+        )
+    });
+    let why = why.iter().find(|why| chunk["verdict"] == **why).unwrap_or_else(|| panic!("{}", chunk["verdict"]));
     let (_, report) = node.next("/diagnostics");
     let parts = report["status"].as_array().unwrap().iter();
     let parts: BTreeMap<&str, &Value> = parts.map(|s| (s["name"].as_str().unwrap(), &s["message"])).collect();
-    assert_eq!(parts["/arm/vla_node: safety"], why);
+    assert_eq!(parts["/arm/vla_node: safety"], why.as_str());
     assert_eq!(parts["/arm/vla_node: topics"], "`/eye`: a publisher who mumbles");
     assert_eq!(node.sent.try_iter().filter(|(topic, ..)| topic == "/arm/vla_node/command").count(), 0);
     node.end().unwrap();
