@@ -146,6 +146,7 @@ impl Input {
         self.error = self.stream.take_error().map(|error| error.to_string()).or_else(|| self.error.take());
         let (level, message) = self.words(stream, refused);
         let mut values = vec![
+            value("received_count", &self.stream.received()),
             value("accepted_count", &stream.accepted),
             value("unusable_count", &self.stream.unusable()),
             value("max_age_ms", &millis(stream.max_age)),
@@ -217,8 +218,9 @@ mod tests {
     use super::*;
     use crate::drive::clock::Clock;
     use crate::drive::node::inbox::Inbox;
-    use crate::drive::ros::{InputError, Text};
+    use crate::drive::ros::{InputError, Stamped, Text};
     use crate::sync::NotReady;
+    use crate::types::JointSample;
 
     fn seen(array: &DiagnosticArray, part: usize) -> (u8, &str, &str) {
         let status = &array.status[part];
@@ -265,11 +267,13 @@ mod tests {
         assert_eq!(seen(&array, 3), (2, "/vla: safety", "rejected: joint 2 is 9 rad"));
         assert_eq!(value_of(&array, 3, "rejected_limit_count"), "1");
 
+        joints(Ok(Stamped { stamp: Stamp::from_ros(12, 0), value: JointSample::default() }));
         joints(Err(InputError::Bytes("short".to_owned())));
         busy.waiting = Some(NotReady::NoInstruction);
         let facts = Facts { unsent: 1, ..facts };
         let array = diagnostics.report(&busy, &facts, Stamp::from_ros(13, 0));
         assert_eq!(seen(&array, 0), (1, "/vla: input joint_states", "short"));
+        assert_eq!((value_of(&array, 0, "received_count"), value_of(&array, 0, "accepted_count")), ("1", "3"));
         assert_eq!(value_of(&array, 0, "unusable_count"), "1");
         assert_eq!(seen(&array, 1).2, format!("waiting: {}", NotReady::NoInstruction));
         assert_eq!(seen(&array, 2), (2, "/vla: output", "messages did not leave"));
