@@ -77,6 +77,17 @@ fn without_state_one_camera_and_one_step_are_a_policy_too() {
 }
 
 #[test]
+fn a_policy_that_prunes_keeps_other_patches_in_every_step() {
+    let edited = Edited::of("openvla_oft_diffusion");
+    let mut asked = denoising(&edited);
+    asked.system = System::Lightvla;
+    let bundle = exported(&asked).unwrap();
+    let manifest = bundle.manifest();
+    assert_eq!(value(&manifest.plan.last().unwrap())["body"], json!(["noisy", "prune", "language", "head"]));
+    assert_eq!(manifest.actions.kept_tokens, None, "what a step makes stays in it");
+}
+
+#[test]
 fn steps_that_the_schedule_cannot_do_are_refused() {
     let edited = Edited::of("openvla_oft_diffusion");
     let refusal = |steps| {
