@@ -2,6 +2,7 @@
 
     python tests/data/recipes/make_checkpoint.py        # numpy 2.4.6; the tokenizer files stand there already
     python tests/data/recipes/make_checkpoint.py --out DIR --width 1024 --heads 16 --mlp 2816 --layers 4   # for benchmarks
+    python tests/data/recipes/make_checkpoint.py --out DIR --head diffusion --film on --vision-scale 16 --vision-depth 12
 
 Two tiny ViTs, a tiny Llama, an L1 action head and a proprio projector; 7 actions, 7 state values, chunks of 8.
 The head's last layer is scaled down so that chunks stay near the middle of the statistics, which are those of the bag
@@ -11,6 +12,7 @@ import argparse
 import io
 import json
 import pickle
+import re
 import shutil
 import struct
 import sys
@@ -28,20 +30,24 @@ TOKENIZER = ["added_tokens.json", "special_tokens_map.json", "tokenizer.json", "
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=ARM6)
-    for name, default in (("width", 32), ("layers", 3), ("heads", 4), ("mlp", 72), ("image-size", 56)):
+    for name, default in (("width", 32), ("layers", 3), ("heads", 4), ("mlp", 72), ("image-size", 56), ("vision-scale", 1),
+                          ("vision-depth", 3)):
         parser.add_argument("--" + name, type=int, default=default)
+    parser.add_argument("--head", choices=("l1", "diffusion"), default="l1")
+    parser.add_argument("--film", choices=("on", "off"), default="off")
     return parser.parse_args()
 
 
 ARGUMENTS = arguments()
 OUT, WIDTH, LAYERS, HEADS, MLP, SIZE = (
     getattr(ARGUMENTS, name) for name in ("out", "width", "layers", "heads", "mlp", "image_size"))
+SCALE, DEPTH = ARGUMENTS.vision_scale, ARGUMENTS.vision_depth
 STEP, VOCAB, DIMS = 1000, 1088, 7
 TOWERS = [
-    ("featurizer", dict(act="gelu", class_token=True, depth=3, embed_dim=24, img_size=SIZE, layer_scale=True, mlp_hidden_dim=96,
-                        norm_eps=1e-6, num_heads=3, patch_size=14, qkv_bias=True, reg_tokens=4)),
-    ("fused_featurizer", dict(act="gelu", class_token=False, depth=3, embed_dim=40, img_size=SIZE, layer_scale=False,
-                              mlp_hidden_dim=110, norm_eps=1e-6, num_heads=5, patch_size=14, qkv_bias=True, reg_tokens=0)),
+    ("featurizer", dict(act="gelu", class_token=True, depth=DEPTH, embed_dim=24 * SCALE, img_size=SIZE, layer_scale=True,
+                        mlp_hidden_dim=96 * SCALE, norm_eps=1e-6, num_heads=3, patch_size=14, qkv_bias=True, reg_tokens=4)),
+    ("fused_featurizer", dict(act="gelu", class_token=False, depth=DEPTH, embed_dim=40 * SCALE, img_size=SIZE, layer_scale=False,
+                              mlp_hidden_dim=110 * SCALE, norm_eps=1e-6, num_heads=5, patch_size=14, qkv_bias=True, reg_tokens=0)),
 ]
 # What render_bag.py prints for arm6_reach, in the policy's order: joint_1 .. joint_6 (rad), gripper (m between the fingers).
 Q01 = [-0.015238, 0.583167, 1.296547, -0.089985, 0.902446, 0.054682, 0.018025]
@@ -129,22 +135,33 @@ def merged_model():
 
 
 def action_head():
-    head = {}
-    norm(head, "module.model.layer_norm1", WIDTH * DIMS)
-    linear(head, "module.model.fc1", WIDTH, WIDTH * DIMS)
+    head, net = {}, "module." + {"l1": "model", "diffusion": "noise_predictor.mlp_resnet"}[ARGUMENTS.head]
+    norm(head, f"{net}.layer_norm1", WIDTH * DIMS)
+    linear(head, f"{net}.fc1", WIDTH, WIDTH * DIMS)
     for i in range(2):
-        norm(head, f"module.model.mlp_resnet_blocks.{i}.ffn.0", WIDTH)
-        linear(head, f"module.model.mlp_resnet_blocks.{i}.ffn.1", WIDTH, WIDTH)
-    norm(head, "module.model.layer_norm2", WIDTH)
-    linear(head, "module.model.fc2", DIMS, WIDTH, gain=0.1)
+        norm(head, f"{net}.mlp_resnet_blocks.{i}.ffn.0", WIDTH)
+        linear(head, f"{net}.mlp_resnet_blocks.{i}.ffn.1", WIDTH, WIDTH)
+    norm(head, f"{net}.layer_norm2", WIDTH)
+    linear(head, f"{net}.fc2", DIMS, WIDTH, gain=0.1)
     return head
 
 
-def proprio_projector():
+def token_projector(values):
     projector = {}
-    linear(projector, "module.fc1", WIDTH, DIMS)
+    linear(projector, "module.fc1", WIDTH, values)
     linear(projector, "module.fc2", WIDTH, WIDTH)
     return projector
+
+
+def film(model):
+    """The towers as a FiLM training saves them: each block inside a wrapper with a scale and a shift."""
+    wrapped = {re.sub(r"(\.blocks\.\d+)\.", r"\1.block.", name): tensor
+               for name, tensor in model.items() if name.startswith("vision_backbone.")}
+    for name, arch in TOWERS:
+        for i in range(arch["depth"]):
+            for part in ("scale", "shift"):
+                linear(wrapped, f"vision_backbone.{name}.blocks.{i}.{part}", arch["embed_dim"], WIDTH, gain=0.1)
+    return wrapped
 
 
 def bf16(array):
@@ -246,9 +263,14 @@ def main():
     if OUT != ARM6:
         for name in TOKENIZER:
             shutil.copy(ARM6 / name, OUT)
-    write_safetensors(OUT / "model.safetensors", merged_model())
+    model = merged_model()
+    write_safetensors(OUT / "model.safetensors", model)
     write_pt(OUT / f"action_head--{STEP}_checkpoint.pt", action_head(), "BFloat16Storage")
-    write_pt(OUT / f"proprio_projector--{STEP}_checkpoint.pt", proprio_projector(), "FloatStorage")
+    write_pt(OUT / f"proprio_projector--{STEP}_checkpoint.pt", token_projector(DIMS), "FloatStorage")
+    if ARGUMENTS.head == "diffusion":
+        write_pt(OUT / f"noisy_action_projector--{STEP}_checkpoint.pt", token_projector(1), "FloatStorage")
+    if ARGUMENTS.film == "on":
+        write_pt(OUT / f"vision_backbone--{STEP}_checkpoint.pt", film(model), "BFloat16Storage")
     for name, value in (("config.json", config()), ("preprocessor_config.json", preprocessor()),
                         ("dataset_statistics.json", statistics())):
         (OUT / name).write_text(json.dumps(value, indent=1) + "\n")
