@@ -19,7 +19,7 @@ use vla_bundle::{Dim, Dtype, TensorSpec};
 
 pub use error::GraphError;
 pub use external::Layout;
-pub use layers::RotaryTables;
+pub use layers::{HeadGroups, RotaryTables};
 pub use ops::{Cut, Truth};
 pub use save::Saved;
 

@@ -163,6 +163,6 @@ pub(super) fn gated_mlp<'w>(
 }
 
 /// `theta^(-2i / width)` for each pair of a head, with the original's order of f32 roundings.
-fn inverse_frequencies(head_width: u64, theta: f32) -> Vec<f32> {
+pub(super) fn inverse_frequencies(head_width: u64, theta: f32) -> Vec<f32> {
     (0..head_width / 2).map(|i| 1.0 / theta.powf((2 * i) as f32 / head_width as f32)).collect()
 }

@@ -11,6 +11,28 @@ pub struct RotaryTables {
     sin: Value,
 }
 
+/// Heads of an attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadGroups {
+    /// Query heads.
+    pub heads: u64,
+    /// Key and value heads; as many neighbouring query heads share each of them.
+    pub groups: u64,
+}
+
+impl HeadGroups {
+    /// Width of keys and values where queries are `width` wide.
+    fn width_of(self, width: u64) -> Option<Dim> {
+        let divides = width.is_multiple_of(self.heads) && self.heads.is_multiple_of(self.groups);
+        divides.then(|| fixed(width / self.heads * self.groups))
+    }
+
+    fn attributes(self, node: Node) -> Node {
+        node.with(AttributeProto::int("q_num_heads", self.heads as i64))
+            .with(AttributeProto::int("kv_num_heads", self.groups as i64))
+    }
+}
+
 impl Builder<'_, '_> {
     /// `(x - mean) / sqrt(variance + eps) * scale + bias` over the last axis.
     ///
@@ -70,6 +92,15 @@ impl Builder<'_, '_> {
         self.unary(label, "Gelu", x)
     }
 
+    /// Gaussian error linear unit, approximated: `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))`.
+    ///
+    /// # Errors
+    /// A name that is taken.
+    pub fn gelu_tanh(&mut self, label: &str, x: &Value) -> Result<Value, GraphError> {
+        let node = Node::plain("Gelu", &[x]).with(AttributeProto::string("approximate", "tanh"));
+        self.emit(label, node, x.dtype, x.dims.clone())
+    }
+
     /// `max(x, 0)`.
     ///
     /// # Errors
@@ -92,39 +123,96 @@ impl Builder<'_, '_> {
     ///
     /// # Errors
     /// Other ranks, widths that differ or that the heads do not divide, or keys and values of different lengths.
-    pub fn attention(&mut self, label: &str, parts: [&Value; 3], heads: u64) -> Result<Value, GraphError> {
-        let node = self.attention_node(label, parts, heads)?;
-        self.emit(label, node, parts[0].dtype, parts[0].dims.clone())
+    pub fn attention(&mut self, label: &str, qkv: [&Value; 3], heads: u64) -> Result<Value, GraphError> {
+        self.grouped_attention(label, qkv, HeadGroups { heads, groups: heads })
     }
 
     /// [`Builder::attention`] in which a query sees its own and earlier keys; as many queries as keys.
     ///
     /// # Errors
     /// As [`Builder::attention`], or queries and keys of different lengths.
-    pub fn causal_attention(&mut self, label: &str, parts: [&Value; 3], heads: u64) -> Result<Value, GraphError> {
-        let [q, k, _] = parts;
-        let node = self.attention_node(label, parts, heads)?.with(AttributeProto::int("is_causal", 1));
+    pub fn causal_attention(&mut self, label: &str, qkv: [&Value; 3], heads: u64) -> Result<Value, GraphError> {
+        let [q, k, _] = qkv;
+        let node = self.attention_node(label, qkv, HeadGroups { heads, groups: heads })?;
         if q.dims != k.dims {
             let reason = format!("causal {} and {} differ in length", list(&q.dims), list(&k.dims));
             return Err(self.refuse(label, "Attention", reason));
         }
-        self.emit(label, node, q.dtype, q.dims.clone())
+        self.emit(label, node.with(AttributeProto::int("is_causal", 1)), q.dtype, q.dims.clone())
     }
 
-    fn attention_node(&self, label: &str, [q, k, v]: [&Value; 3], heads: u64) -> Result<Node, GraphError> {
-        let fits = match (q.dims.as_slice(), k.dims.as_slice(), v.dims.as_slice()) {
-            ([b, _, Dim::Fixed(width)], [b_k, _, width_k], _) => {
-                b == b_k && *width_k == Dim::Fixed(*width) && k.dims == v.dims && width.is_multiple_of(heads)
+    /// [`Builder::attention`] in which neighbouring query heads share a key and value head: `k`, `v [b, n, groups * d]`.
+    ///
+    /// # Errors
+    /// As [`Builder::attention`], or heads that the groups do not divide.
+    pub fn grouped_attention(&mut self, label: &str, qkv: [&Value; 3], heads: HeadGroups) -> Result<Value, GraphError> {
+        let node = self.attention_node(label, qkv, heads)?;
+        self.emit(label, node, qkv[0].dtype, qkv[0].dims.clone())
+    }
+
+    fn attention_node(&self, label: &str, [q, k, v]: [&Value; 3], heads: HeadGroups) -> Result<Node, GraphError> {
+        let fits = match (q.dims.as_slice(), k.dims.as_slice()) {
+            ([b, _, Dim::Fixed(width)], [b_k, _, width_k]) => {
+                b == b_k && heads.width_of(*width) == Some(width_k.clone()) && k.dims == v.dims
             }
             _ => false,
         };
         if !fits {
-            let shapes = [q, k, v].map(|x| list(&x.dims)).join(", ");
-            return Err(self.refuse(label, "Attention", format!("{shapes} with {heads} heads do not fit")));
+            return Err(self.refuse_attention(label, &[q, k, v], heads));
         }
-        Ok(Node::plain("Attention", &[q, k, v])
-            .with(AttributeProto::int("q_num_heads", heads as i64))
-            .with(AttributeProto::int("kv_num_heads", heads as i64)))
+        Ok(heads.attributes(Node::plain("Attention", &[q, k, v])))
+    }
+
+    /// [`Builder::grouped_attention`] of tokens that come after others: each sees the `past` keys and values
+    /// `[b, n, groups * d]`, its own and those of the tokens between.
+    ///
+    /// # Errors
+    /// As [`Builder::grouped_attention`]; queries and own keys of different lengths.
+    pub fn attention_after(
+        &mut self,
+        label: &str,
+        [q, k, v]: [&Value; 3],
+        past: [&Value; 2],
+        heads: HeadGroups,
+    ) -> Result<Value, GraphError> {
+        let ([b, m, Dim::Fixed(width)], [b_past, n, width_past]) = (q.dims.as_slice(), past[0].dims.as_slice()) else {
+            return Err(self.refuse_attention(label, &[q, k, v, past[0], past[1]], heads));
+        };
+        let key_width = heads.width_of(*width);
+        let fits = key_width.as_ref() == Some(width_past)
+            && past[1].dims == past[0].dims
+            && k.dims == [b.clone(), m.clone(), width_past.clone()]
+            && v.dims == k.dims
+            && b == b_past;
+        if !fits {
+            return Err(self.refuse_attention(label, &[q, k, v, past[0], past[1]], heads));
+        }
+        let (head_width, dtype, dims) = (width / heads.heads, q.dtype, q.dims.clone());
+        let split = [b.clone(), n.clone(), fixed(heads.groups), fixed(head_width)];
+        let mut by_head = |name: &str, x: &Value| {
+            let split = self.reshape(&format!("{label}.{name}_heads"), x, &split)?;
+            self.transpose(&format!("{label}.{name}"), &split, &[0, 2, 1, 3])
+        };
+        let past = [by_head("past_keys", past[0])?, by_head("past_values", past[1])?];
+        let mut node = heads.attributes(Node::plain("Attention", &[q, k, v]));
+        node.inputs.extend([String::new(), past[0].name.clone(), past[1].name.clone()]);
+        let value = self.graph.declare(self.name_of(label), dtype, dims)?;
+        let mut outputs = vec![value.name.clone()];
+        // The operator gives the grown keys and values whenever it takes past ones.
+        for name in ["all_keys", "all_values"] {
+            let name = self.name_of(&format!("{label}.{name}"));
+            self.graph.claim(&name)?;
+            outputs.push(name);
+        }
+        self.push(label, node.with(AttributeProto::int("is_causal", 1)), outputs);
+        Ok(value)
+    }
+
+    fn refuse_attention(&self, label: &str, values: &[&Value], HeadGroups { heads, groups }: HeadGroups) -> GraphError {
+        let shapes = values.iter().map(|x| list(&x.dims)).collect::<Vec<_>>().join(", ");
+        let heads =
+            if heads == groups { format!("{heads} heads") } else { format!("{heads} heads in {groups} groups") };
+        self.refuse(label, "Attention", format!("{shapes} with {heads} do not fit"))
     }
 
     /// Angles `position * inverse_frequency` for [`Builder::rotate`]: `positions [b, n]` i64 and the inverse frequencies

@@ -62,6 +62,8 @@ pub(crate) struct AttributeProto {
     pub f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub s: Option<Vec<u8>>,
     #[prost(message, optional, tag = "5")]
     pub t: Option<TensorProto>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
@@ -73,6 +75,10 @@ pub(crate) struct AttributeProto {
 impl AttributeProto {
     pub fn float(name: &str, value: f32) -> Self {
         Self { name: name.to_owned(), f: Some(value), kind: 1, ..Self::default() }
+    }
+
+    pub fn string(name: &str, value: &str) -> Self {
+        Self { name: name.to_owned(), s: Some(value.as_bytes().to_vec()), kind: 3, ..Self::default() }
     }
 
     pub fn int(name: &str, value: i64) -> Self {
