@@ -18,7 +18,7 @@ use vla_runtime::deploy::{Deployment, ParamValue, RunParameters};
 use vla_runtime::drive::chunk_messages::{ChunkMessages, Source};
 use vla_runtime::engine::{Decision, Effect, Engine, Event};
 use vla_runtime::msg::{CompressedImage, Header, Image, JointTrajectory, JointTrajectoryPoint, from_cdr, to_cdr};
-use vla_runtime::postprocess::unnormalize;
+use vla_runtime::postprocess::Postprocessor;
 use vla_runtime::preprocess::Preprocessor;
 use vla_runtime::profile::Profile;
 use vla_runtime::safety::SafeCommand;
@@ -58,7 +58,7 @@ fn measure(transport: &str, cameras: &[Vec<u8>; 2]) -> Result<Vec<[f64; 6]>, Err
     let scratch = tempfile::tempdir()?;
     let bundle = bundle(scratch.path())?;
     let deployment = deployment(&bundle, transport)?;
-    let actions = &bundle.manifest().actions;
+    let postprocessor = Postprocessor::new(&bundle.manifest().actions, POSITIONS.len());
     let mut preprocessor = Preprocessor::new(&bundle)?;
     let mut engine = Engine::new(&deployment);
     let messages = ChunkMessages::new(&deployment, Source::Live);
@@ -71,7 +71,7 @@ fn measure(transport: &str, cameras: &[Vec<u8>; 2]) -> Result<Vec<[f64; 6]>, Err
         clock.lap();
         let tensors = preprocessor.run(&frames, Some(&POSITIONS), "pick up the block")?;
         clock.lap();
-        let chunk = unnormalize(actions, &normalized)?;
+        let chunk = postprocessor.apply(&normalized, None)?;
         clock.lap();
         let decision = decide(&mut engine, now, frames, chunk)?;
         clock.lap();

@@ -209,7 +209,7 @@ impl Deployment {
             joints: joints.into_input(topics.joint_states),
             eef: inputs::eef(profile, &state),
             array: inputs::array(profile, &state),
-            state: manifest.streams.state.map(|_| state),
+            state: manifest.streams.state.as_ref().map(|_| state),
             instruction_topic: instruction.unwrap_or_else(|| "~/instruction".to_owned()),
             action_chunk_topic: topics.action_chunk.unwrap_or_else(|| "~/action_chunk".to_owned()),
             outputs,

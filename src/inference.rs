@@ -2,10 +2,10 @@
 
 mod recording;
 
-use vla_bundle::{Actions, Bundle};
+use vla_bundle::Bundle;
 
 use crate::policy::{Observer, Outputs, Placement, Policy, PolicyError, PolicyOptions};
-use crate::postprocess::{self, PostprocessError};
+use crate::postprocess::{PostprocessError, Postprocessor};
 use crate::preprocess::{PreprocessError, Preprocessor};
 use crate::tensor::{Tensor, TensorData};
 use crate::types::{Chunk, Normalized, Observation, Robot, View};
@@ -16,7 +16,9 @@ pub use recording::{Recording, RecordingError};
 pub struct Inference {
     preprocessor: Preprocessor,
     policy: Policy,
-    actions: Actions,
+    postprocessor: Postprocessor,
+    /// Values per step of the network's output.
+    network_dim: usize,
 }
 
 /// The answer to one observation.
@@ -50,10 +52,13 @@ impl Inference {
     /// # Errors
     /// A tokenizer or a graph does not load, or the provider is not there.
     pub fn load(bundle: &Bundle, options: &PolicyOptions) -> Result<Self, InferenceError> {
+        let manifest = bundle.manifest();
+        let state_dim = manifest.streams.state.as_ref().map_or(0, |state| state.dim);
         Ok(Self {
             preprocessor: Preprocessor::new(bundle)?,
             policy: Policy::load(bundle, options)?,
-            actions: bundle.manifest().actions.clone(),
+            postprocessor: Postprocessor::new(&manifest.actions, state_dim),
+            network_dim: manifest.actions.network_dim(),
         })
     }
 
@@ -81,7 +86,7 @@ impl Inference {
         }
         let outputs = self.policy.run(inputs, noise, observer)?;
         observer.stage("postprocess");
-        let outcome = self.outcome(&outputs)?;
+        let outcome = self.outcome(&outputs, state.as_deref())?;
         observer.end();
         Ok(outcome)
     }
@@ -96,11 +101,12 @@ impl Inference {
         self.policy.forget_instruction();
     }
 
-    fn outcome(&self, outputs: &Outputs) -> Result<Outcome, PostprocessError> {
+    fn outcome(&self, outputs: &Outputs, state: Option<&[f64]>) -> Result<Outcome, PostprocessError> {
         let values = outputs.actions.as_f32().unwrap_or_default();
-        let chunk = postprocess::unnormalize(&self.actions, values)?;
+        let chunk = self.postprocessor.apply(values, state)?;
         let normalized = values.iter().copied().map(f64::from).collect();
-        let normalized = Chunk::new(normalized, chunk.action_dim()).expect("unnormalize checked the number of values");
+        let normalized =
+            Chunk::new(normalized, self.network_dim).expect("the postprocessor checked the number of values");
         let kept_tokens = match outputs.kept_tokens.as_ref().map(Tensor::data) {
             Some(TensorData::Bool(mask)) => mask.iter().filter(|kept| **kept).count() as u32,
             _ => 0,

@@ -4,11 +4,12 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 
-use vla_bundle::{Bundle, Dim, Input, Manifest, Source};
+use vla_bundle::{Bundle, Dim, Input, Manifest, Source, TextStep};
 
 use crate::tensor::{Tensor, TensorData};
 use crate::types::{Frame, Lens, View};
 
+pub mod bins;
 pub mod image;
 pub mod picture;
 pub mod state;
@@ -17,12 +18,15 @@ pub mod view;
 
 mod center_crop;
 mod crop_pixels;
+mod interpolate;
 mod jpeg_roundtrip;
 mod lanczos3;
 mod letterbox;
 mod normalize;
+mod pad;
 mod pil;
 mod resize;
+mod resize_with_pad;
 mod spans;
 mod undistort;
 
@@ -31,6 +35,7 @@ mod goldens;
 #[cfg(test)]
 mod odd_sizes;
 
+use bins::StateText;
 use image::{ImagePipeline, ImageStepsError};
 use picture::{Picture, PictureError};
 use state::{StateError, StatePipeline};
@@ -44,6 +49,7 @@ pub struct Preprocessor {
     pictures: BTreeMap<String, Vec<usize>>,
     states: Vec<(String, StatePipeline)>,
     texts: Vec<Text>,
+    texts_with_state: Vec<TextWithState>,
     constants: Vec<(String, Tensor)>,
     instruction: Option<Instruction>,
 }
@@ -89,6 +95,12 @@ struct Text {
     tokens: [u64; 2],
 }
 
+/// A text that the state is part of.
+struct TextWithState {
+    text: Text,
+    state: StateText,
+}
+
 impl Preprocessor {
     /// Loads the tokenizers and prepares every step of `bundle`.
     ///
@@ -107,6 +119,7 @@ impl Preprocessor {
             pictures: BTreeMap::new(),
             states: Vec::new(),
             texts: Vec::new(),
+            texts_with_state: Vec::new(),
             constants: Vec::new(),
             instruction: None,
         };
@@ -144,14 +157,14 @@ impl Preprocessor {
                 }
             }
             Source::State { steps } => {
-                let dim = manifest.streams.state.map_or(0, |state| state.dim);
-                self.states.push((tensor, StatePipeline::new(steps, dim)));
+                self.states.push((tensor, StatePipeline::new(steps, state_dim(manifest))));
             }
             Source::Task { steps } => {
-                let pipeline = TextPipeline::load(steps, |file| bundle.path(file))
-                    .map_err(|source| PreprocessError::Text { tensor: tensor.clone(), source })?;
-                let tokens = token_range(manifest, &tensor);
-                self.texts.push(Text { tensor, pipeline, tokens });
+                self.texts.push(Text::load(bundle, tensor, steps)?);
+            }
+            Source::TaskWithState { state, steps } => {
+                let state = StateText::new(state, state_dim(manifest));
+                self.texts_with_state.push(TextWithState { text: Text::load(bundle, tensor, steps)?, state });
             }
             Source::Constant { values } => {
                 self.constants.push((tensor, Tensor::new(vec![values.len()], TensorData::I64(values.clone()))));
@@ -180,6 +193,9 @@ impl Preprocessor {
             let values = pipeline.apply(state)?;
             tensors.push((tensor.clone(), Tensor::new(vec![1, values.len()], TensorData::F32(values))));
         }
+        for TextWithState { text, state: words } in &self.texts_with_state {
+            tensors.push(text.tensor(task, Some(&words.apply(state)?))?);
+        }
         tensors.extend(self.prepare_pictures(frames)?);
         Ok(tensors)
     }
@@ -188,7 +204,7 @@ impl Preprocessor {
         let instruction = if let Some(kept) = self.instruction.take_if(|kept| kept.task == task) {
             kept
         } else {
-            let tensors = self.texts.iter().map(|text| text.tensor(task)).collect::<Result<_, _>>()?;
+            let tensors = self.texts.iter().map(|text| text.tensor(task, None)).collect::<Result<_, _>>()?;
             Instruction { task: task.to_owned(), tensors }
         };
         Ok(&self.instruction.insert(instruction).tensors)
@@ -236,10 +252,18 @@ impl Camera {
 }
 
 impl Text {
+    fn load(bundle: &Bundle, tensor: String, steps: &[TextStep]) -> Result<Self, PreprocessError> {
+        let tokens = token_range(bundle.manifest(), &tensor);
+        match TextPipeline::load(steps, |file| bundle.path(file)) {
+            Ok(pipeline) => Ok(Self { tensor, pipeline, tokens }),
+            Err(source) => Err(PreprocessError::Text { tensor, source }),
+        }
+    }
+
     /// Ids `[1, tokens]` under the tensor's name.
-    fn tensor(&self, task: &str) -> Result<(String, Tensor), PreprocessError> {
+    fn tensor(&self, task: &str, state: Option<&str>) -> Result<(String, Tensor), PreprocessError> {
         let (tensor, [min, max]) = (self.tensor.clone(), self.tokens);
-        let ids = match self.pipeline.apply(task) {
+        let ids = match self.pipeline.apply(task, state) {
             Ok(ids) => ids,
             Err(source) => return Err(PreprocessError::Text { tensor, source }),
         };
@@ -248,6 +272,10 @@ impl Text {
         }
         Ok((tensor, Tensor::new(vec![1, ids.len()], TensorData::I64(ids))))
     }
+}
+
+fn state_dim(manifest: &Manifest) -> usize {
+    manifest.streams.state.as_ref().map_or(0, |state| state.dim)
 }
 
 /// Fewest and most tokens that every graph takes as `tensor`, `[1, tokens]`.

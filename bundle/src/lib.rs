@@ -21,10 +21,10 @@ pub use io::{
 };
 pub use manifest::{
     Actions, CameraStream, Checkpoint, Dim, Dtype, FORMAT_VERSION, FileEntry, Golden, GoldenKind, Graph, Input,
-    Manifest, Merged, Orientation, Range, Source, StateStream, Streams, TensorSpec, Unnormalize,
+    Manifest, Merged, Orientation, Range, Source, StatePiece, StateStream, Streams, TensorSpec, Unnormalize,
 };
 pub use plan::{
     Autoregress, Cadence, Carry, Denoise, Denominator, FlowTarget, NoiseSource, Rule, SinusoidOrder, Stage,
     TimeEncoding, TimeGrid, TimeInput,
 };
-pub use steps::{Idct, ImageStep, ResizeKernel, StateStep, Subsampling, TextStep};
+pub use steps::{ActionStep, Border, Idct, ImageStep, ResizeKernel, StateBins, StateStep, Subsampling, TextStep};

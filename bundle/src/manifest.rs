@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ImageStep, Io, Stage, StateStep, TextStep};
+use crate::{ActionStep, ImageStep, Io, Stage, StateBins, StateStep, TextStep};
 
 /// The manifest format this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -114,9 +114,22 @@ pub enum Orientation {
 }
 
 /// The proprioception vector (`observation.state`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateStream {
+    /// Number of values.
+    pub dim: usize,
+    /// The original's names for the pieces of the vector, in order; empty where it has no own ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<StatePiece>,
+}
+
+/// A piece of the proprioception vector as the original names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatePiece {
+    /// Name in the original's observations.
+    pub name: String,
     /// Number of values.
     pub dim: usize,
 }
@@ -148,6 +161,13 @@ pub enum Source {
     /// The instruction: token ids `[1, tokens]`, i64.
     Task {
         /// Ends with ids.
+        steps: Vec<TextStep>,
+    },
+    /// The instruction and the state as one text: token ids `[1, tokens]`, i64.
+    TaskWithState {
+        /// How the state becomes the `{state}` of the prompt.
+        state: StateBins,
+        /// As in [`Source::Task`]; one of them is a prompt.
         steps: Vec<TextStep>,
     },
     /// Numbers that are part of the policy and stand in the manifest because people compare or change them: `[n]`, i64.
@@ -242,19 +262,32 @@ pub struct Range {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Actions {
-    /// Tensor `[chunk_size, action_dim]`, f32, normalised.
+    /// Tensor `[chunk_size, network_dim]`, f32, normalised.
     pub tensor: String,
     /// Steps predicted per inference.
     pub chunk_size: usize,
-    /// Values per step.
+    /// Values per step of the data set's actions.
     pub action_dim: usize,
+    /// Values per step of the network's output; absent where these are the actions' own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_dim: Option<usize>,
     /// From network output to the data set's units.
     pub unnormalize: Unnormalize,
+    /// What un-normalised output goes through to be the data set's actions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<ActionStep>,
     /// Mask tensor `[.., patches]`, bool, of the picture tokens that survive pruning; absent where nothing is pruned.
     pub kept_tokens: Option<String>,
 }
 
-/// From network output to the data set's units, per action dimension, f64.
+impl Actions {
+    /// Values per step of the network's output.
+    pub fn network_dim(&self) -> usize {
+        self.network_dim.unwrap_or(self.action_dim)
+    }
+}
+
+/// From network output to the data set's units, per dimension of the output, f64.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Unnormalize {
@@ -279,6 +312,15 @@ pub enum Unnormalize {
         eps: f64,
         /// Dimensions that are normalised at all.
         mask: Vec<bool>,
+    },
+    /// `a * (std + eps) + mean`.
+    MeanStd {
+        /// Mean per dimension.
+        mean: Vec<f64>,
+        /// Standard deviation per dimension.
+        std: Vec<f64>,
+        /// Added to the deviation.
+        eps: f64,
     },
     /// The network's output is the action.
     Identity,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One step of a picture's way from camera pixels to a tensor.
 ///
-/// Pictures are `[height, width, 3]`, u8, RGB, until [`ImageStep::Normalize`] makes them `[3, height, width]`, f32.
+/// Pictures are `[height, width, 3]`, u8, RGB, until the last step makes them `[3, height, width]`, f32.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ImageStep {
@@ -62,6 +62,36 @@ pub enum ImageStep {
         /// Colour of the border, RGB.
         fill: [u8; 3],
     },
+    /// Scales so that the picture just fits into `height` x `width` pixels, aspect kept, and pads the rest. Sides become
+    /// `int(side / max(w / width, h / height))`; a picture of the wanted size stays as it is.
+    ResizeWithPad {
+        /// Height in pixels afterwards.
+        height: u32,
+        /// Width in pixels afterwards.
+        width: u32,
+        /// Filter and arithmetic.
+        kernel: ResizeKernel,
+        /// Where the border is.
+        border: Border,
+        /// Colour of the border, RGB.
+        fill: [u8; 3],
+    },
+    /// [`ImageStep::ResizeWithPad`] on `pixel / 255` in f32, bilinear between pixel centres without antialiasing
+    /// (`torch.nn.functional.interpolate`), and then `(x - mean) / std`: `[3, height, width]`, f32.
+    InterpolateWithPad {
+        /// Height in pixels afterwards.
+        height: u32,
+        /// Width in pixels afterwards.
+        width: u32,
+        /// Where the border is.
+        border: Border,
+        /// Value of the border before `mean` and `std`, 0 to 1.
+        fill: f64,
+        /// Per channel, RGB.
+        mean: [f64; 3],
+        /// Per channel, RGB.
+        std: [f64; 3],
+    },
     /// `(pixel / 255 - mean) / std` per channel in f32; `[height, width, 3]` u8 becomes `[3, height, width]` f32.
     Normalize {
         /// Per channel, RGB.
@@ -88,6 +118,35 @@ pub enum ResizeKernel {
     BicubicPil,
     /// PIL `LANCZOS`: fixed-point, antialiased when shrinking.
     LanczosPil,
+}
+
+/// Where the border of a padded picture is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Border {
+    /// Half of it on every side, left and top rounded down.
+    Around,
+    /// All of it left and on top.
+    LeftTop,
+}
+
+impl ImageStep {
+    /// Whether the step turns a picture into numbers, so that it is the last one.
+    pub fn makes_numbers(&self) -> bool {
+        match self {
+            ImageStep::Normalize { .. } | ImageStep::InterpolateWithPad { .. } | ImageStep::StackChannels { .. } => {
+                true
+            }
+            ImageStep::UnlessSize { .. }
+            | ImageStep::JpegRoundtrip { .. }
+            | ImageStep::Resize { .. }
+            | ImageStep::ResizeShortSide { .. }
+            | ImageStep::CropPixels { .. }
+            | ImageStep::CenterCrop { .. }
+            | ImageStep::Letterbox { .. }
+            | ImageStep::ResizeWithPad { .. } => false,
+        }
+    }
 }
 
 /// Chroma subsampling of a JPEG encoder.
@@ -121,6 +180,15 @@ pub enum StateStep {
         /// Added to the range; the original's guard against constant dimensions.
         eps: f64,
     },
+    /// `(x - mean) / (std + eps)` per dimension.
+    Standardize {
+        /// Value that becomes 0, per dimension, in the state's unit.
+        mean: Vec<f64>,
+        /// Distance from `mean` that becomes 1, per dimension, in the state's unit.
+        std: Vec<f64>,
+        /// Added to `std`; the original's guard against constant dimensions.
+        eps: f64,
+    },
     /// Clips every dimension to `[low, high]`.
     Clip {
         /// Lower bound.
@@ -128,6 +196,69 @@ pub enum StateStep {
         /// Upper bound.
         high: f64,
     },
+    /// `x * scale + offset` per dimension.
+    Affine {
+        /// Factor per dimension.
+        scale: Vec<f64>,
+        /// Added after it, per dimension.
+        offset: Vec<f64>,
+    },
+    /// Angle in rad of a crank that moves a slider: `asin(clip((crank^2 + x^2 - rod^2) / (2 crank x), -1, 1))`.
+    CrankAngle {
+        /// Dimensions that hold a slider's position in m; the others stay.
+        dims: Vec<usize>,
+        /// Length of the crank in m.
+        crank: f64,
+        /// Length of the rod between crank and slider in m.
+        rod: f64,
+    },
+    /// Zeros after the last value.
+    Pad {
+        /// Values afterwards.
+        width: usize,
+    },
+}
+
+/// One step of a chunk's way from un-normalised network output to the data set's actions; f64.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ActionStep {
+    /// Adds the state of the observation that the chunk answers to every step of the chunk: the network predicts
+    /// differences to it.
+    AddState {
+        /// What the state goes through first.
+        state: Vec<StateStep>,
+        /// Dimensions that it is added to; those after the last entry stay.
+        mask: Vec<bool>,
+    },
+    /// Keeps the first values of every step.
+    KeepFirst {
+        /// Values that stay.
+        dims: usize,
+    },
+    /// `x * scale + offset` per dimension.
+    Affine {
+        /// Factor per dimension.
+        scale: Vec<f64>,
+        /// Added after it, per dimension.
+        offset: Vec<f64>,
+    },
+}
+
+/// How a state is written into a prompt: each value as the decimal number of its bin, a space between neighbours.
+///
+/// A value below `low` is in bin -1; others are in `min(count - 1, floor((x - low) / (high - low) * count))`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateBins {
+    /// What the state goes through first.
+    pub steps: Vec<StateStep>,
+    /// Lower end of the first bin.
+    pub low: f64,
+    /// Upper end of the last bin.
+    pub high: f64,
+    /// Bins between them.
+    pub count: u32,
 }
 
 /// One step of the instruction's way to token ids.
@@ -136,10 +267,24 @@ pub enum StateStep {
 pub enum TextStep {
     /// Unicode lower case, as Python's `str.lower`.
     Lowercase,
+    /// White space at both ends goes, as Python's `str.strip`.
+    Trim,
+    /// Every `from` becomes `to`.
+    Replace {
+        /// What is looked for; not empty.
+        from: String,
+        /// What takes its place.
+        to: String,
+    },
     /// Puts the text into a template.
     Prompt {
-        /// Holds `{task}` exactly once.
+        /// Holds `{task}` exactly once, and `{state}` exactly once where the state is part of the text.
         template: String,
+    },
+    /// Appends `suffix` where the text does not end with it.
+    EnsureEnd {
+        /// Last characters.
+        suffix: String,
     },
     /// Text to ids with a Hugging Face `tokenizer.json` of the bundle.
     Tokenize {
@@ -152,5 +297,20 @@ pub enum TextStep {
     EnsureLastToken {
         /// Token id.
         id: u32,
+    },
+    /// Appends `id`.
+    AppendToken {
+        /// Token id.
+        id: u32,
+    },
+    /// Keeps the first `max` ids, as the original does with a prompt that is too long; the rest is told as a warning.
+    Truncate {
+        /// Most ids that stay.
+        max: u32,
+    },
+    /// Refuses ids that the policy has no embedding for.
+    Below {
+        /// Rows of the embedding table.
+        rows: u32,
     },
 }

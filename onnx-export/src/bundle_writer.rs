@@ -77,7 +77,7 @@ fn check_io(draft: &Draft<'_>, request: &Request) -> Result<(), ExportError> {
     if named != wanted {
         lacks.note(format!("`--io` names {named} action dimensions, the policy has {wanted}"));
     }
-    let (named, wanted) = (io.state.len(), draft.streams.state.map_or(0, |state| state.dim));
+    let (named, wanted) = (io.state.len(), draft.streams.state.as_ref().map_or(0, |state| state.dim));
     if named != wanted {
         lacks.note(format!("`--io` names {named} state dimensions, the policy takes {wanted}"));
     }

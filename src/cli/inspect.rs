@@ -95,7 +95,7 @@ fn identity(bundle: &Bundle, text: &mut String) {
 fn streams(manifest: &Manifest, text: &mut String) {
     let cameras: Vec<_> = manifest.streams.cameras.iter().map(|camera| camera.name.as_str()).collect();
     line(text, "cameras", &cameras.join(", "));
-    if let Some(state) = manifest.streams.state {
+    if let Some(state) = &manifest.streams.state {
         let names: Vec<_> = manifest
             .io
             .iter()
@@ -112,6 +112,9 @@ fn source(source: &Source) -> String {
         Source::Cameras { steps } => ("every camera", words::image_steps(steps)),
         Source::State { steps } => ("state", words::state_steps(steps)),
         Source::Task { steps } => ("instruction", words::text_steps(steps)),
+        Source::TaskWithState { state, steps } => {
+            ("instruction and state", format!("{}; state: {}", words::text_steps(steps), words::state_bins(state)))
+        }
         Source::Constant { values } => ("constant", format!("{values:?}")),
     };
     format!("{from}: {steps}")
@@ -155,14 +158,16 @@ fn actions(manifest: &Manifest, text: &mut String) {
     let unnormalize = match &actions.unnormalize {
         Unnormalize::Quantile { .. } => "un-normalised from 1 % and 99 % quantiles",
         Unnormalize::MinMax { .. } => "un-normalised from minimum and maximum",
+        Unnormalize::MeanStd { .. } => "un-normalised from mean and deviation",
         Unnormalize::Identity => "as the network gives them",
     };
     let rate = manifest.io.as_ref().map(|io| format!(" at {} Hz", io.rate_hz)).unwrap_or_default();
-    line(
-        text,
-        "actions",
-        &format!("{} steps{rate} of {} values, {unnormalize}", actions.chunk_size, actions.action_dim),
-    );
+    let of = match actions.network_dim {
+        Some(network_dim) => format!("{} values from {network_dim} of the network", actions.action_dim),
+        None => format!("{} values", actions.action_dim),
+    };
+    let steps = words::action_steps(&actions.steps);
+    line(text, "actions", &format!("{} steps{rate} of {of}, {unnormalize}{steps}", actions.chunk_size));
     match &manifest.io {
         None => line(text, "", "unnamed: infer and bench work, node and replay refuse"),
         Some(io) => {

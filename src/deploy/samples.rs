@@ -140,7 +140,7 @@ fn manifest(io: &str, cameras: &[&str]) -> Manifest {
     let constant = TensorSpec { name: "seed".to_owned(), dtype: Dtype::Int64, dims: vec![Dim::Fixed(1)] };
     let graph = Graph { file: "policy.onnx".to_owned(), weights: None, inputs: vec![constant], outputs: vec![output] };
     let camera = |name: &&str| CameraStream { name: (*name).to_owned(), orientation: Orientation::AsTrained };
-    let state = (!io.state.is_empty()).then_some(StateStream { dim: io.state.len() });
+    let state = (!io.state.is_empty()).then_some(StateStream { dim: io.state.len(), pieces: vec![] });
     let file = FileEntry { bytes: 5, sha256: String::new() };
     Manifest {
         format_version: FORMAT_VERSION,
@@ -165,7 +165,9 @@ fn manifest(io: &str, cameras: &[&str]) -> Manifest {
             tensor: "actions".to_owned(),
             chunk_size,
             action_dim,
+            network_dim: None,
             unnormalize: Unnormalize::Identity,
+            steps: vec![],
             kept_tokens: None,
         },
         io: Some(io),

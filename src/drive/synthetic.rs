@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vla_bundle::{Manifest, Source, StateStep};
+use vla_bundle::{Manifest, Source, StateBins, StateStep};
 
 use crate::noise::Noise;
 use crate::time::Stamp;
@@ -18,7 +18,7 @@ pub fn synthetic_observation(manifest: &Manifest, width: u32, height: u32) -> Ob
         frame_id: "synthetic".to_owned(),
         frames: cameras.map(|(index, camera)| Arc::new(picture(&camera.name, index as u32, [width, height]))).collect(),
         lenses: Vec::new(),
-        state: manifest.streams.state.map(|stream| state(manifest, stream.dim)),
+        state: manifest.streams.state.as_ref().map(|stream| state(manifest, stream.dim)),
         task: Arc::from(TASK),
         noise: Noise::default(),
     }
@@ -38,15 +38,25 @@ fn picture(name: &str, camera: u32, [width, height]: [u32; 2]) -> Frame {
 /// Values inside the range that the policy was trained on, where the manifest tells it.
 fn state(manifest: &Manifest, dim: usize) -> Vec<f64> {
     let range = manifest.inputs.iter().find_map(|input| match &input.source {
-        Source::State { steps } => steps.iter().find_map(|step| match step {
-            StateStep::NormalizeRange { low, high, .. } => Some((low, high)),
-            StateStep::Clip { .. } => None,
-        }),
-        _ => None,
+        Source::State { steps } | Source::TaskWithState { state: StateBins { steps, .. }, .. } => {
+            steps.iter().find_map(range)
+        }
+        Source::Cameras { .. } | Source::Task { .. } | Source::Constant { .. } => None,
     });
     let share = |index: usize| 0.25 + 0.5 * (index as f64 + 1.0) / (dim as f64 + 1.0);
     match range {
         Some((low, high)) => (0..dim).map(|i| low[i] + share(i) * (high[i] - low[i])).collect(),
         None => (0..dim).map(share).collect(),
+    }
+}
+
+fn range(step: &StateStep) -> Option<(Vec<f64>, Vec<f64>)> {
+    let around = |mean: &[f64], std: &[f64], sign: f64| mean.iter().zip(std).map(|(m, s)| m + sign * s).collect();
+    match step {
+        StateStep::NormalizeRange { low, high, .. } => Some((low.clone(), high.clone())),
+        StateStep::Standardize { mean, std, .. } => Some((around(mean, std, -1.0), around(mean, std, 1.0))),
+        StateStep::Clip { .. } | StateStep::Affine { .. } | StateStep::CrankAngle { .. } | StateStep::Pad { .. } => {
+            None
+        }
     }
 }

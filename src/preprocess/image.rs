@@ -4,11 +4,13 @@ use vla_bundle::{ImageStep, Subsampling};
 
 use super::center_crop::CenterCrop;
 use super::crop_pixels::crop_pixels;
+use super::interpolate::Interpolate;
 use super::jpeg_roundtrip::JpegRoundtrip;
 use super::letterbox::{self, letterbox};
 use super::normalize::Normalize;
 use super::picture::Picture;
 use super::resize::{Resize, Target};
+use super::resize_with_pad::ResizeWithPad;
 
 /// From a picture to `[channels, height, width]`, f32. Keeps tables and buffers: pictures of one size cost no
 /// allocation after the first.
@@ -41,11 +43,13 @@ enum Step {
     CropPixels([u32; 2]),
     CenterCrop(CenterCrop),
     Letterbox([u8; 3]),
+    ResizeWithPad(Box<ResizeWithPad>),
 }
 
 /// The step from a picture to numbers.
 enum Tail {
     Normalize(Box<Normalize>),
+    Interpolate(Box<Interpolate>),
     StackChannels(Vec<ImagePipeline>),
 }
 
@@ -75,6 +79,10 @@ impl ImagePipeline {
                 let [width, height] = size.ok_or(ImageStepsError::Unsized)?.map(|side| side as usize);
                 (Tail::Normalize(Box::new(Normalize::new(*mean, *std))), [3, height, width])
             }
+            ImageStep::InterpolateWithPad { height, width, border, fill, mean, std } => {
+                let step = Interpolate::new([*width, *height], (*border, *fill), [*mean, *std]);
+                (Tail::Interpolate(Box::new(step)), [3, *height as usize, *width as usize])
+            }
             ImageStep::StackChannels { branches } => stack(branches, size)?,
             _ => return Err(ImageStepsError::Order),
         };
@@ -96,6 +104,7 @@ impl ImagePipeline {
         let picture = if self.buffers.used { &self.buffers.front } else { input };
         match &mut self.tail {
             Tail::Normalize(normalize) => normalize.apply(picture, out),
+            Tail::Interpolate(interpolate) => interpolate.apply(picture, out),
             Tail::StackChannels(branches) => {
                 for branch in branches {
                     let (own, rest) = out.split_at_mut(branch.shape.iter().product());
@@ -128,7 +137,10 @@ fn size_after(size: Option<[u32; 2]>, step: &ImageStep) -> Option<[u32; 2]> {
             let made = steps.iter().fold(size, size_after);
             made.filter(|made| size.is_some() || *made == [*width, *height])
         }
-        ImageStep::Resize { height, width, .. } | ImageStep::CropPixels { height, width } => Some([*width, *height]),
+        ImageStep::Resize { height, width, .. }
+        | ImageStep::CropPixels { height, width }
+        | ImageStep::ResizeWithPad { height, width, .. }
+        | ImageStep::InterpolateWithPad { height, width, .. } => Some([*width, *height]),
         ImageStep::ResizeShortSide { size: short, .. } => size.map(|size| Target::ShortSide(*short).size(size)),
         ImageStep::Letterbox { .. } => size.map(letterbox::size),
         ImageStep::JpegRoundtrip { .. }
@@ -143,6 +155,8 @@ impl Step {
         Ok(match step {
             ImageStep::Resize { height: 0, .. }
             | ImageStep::Resize { width: 0, .. }
+            | ImageStep::ResizeWithPad { height: 0, .. }
+            | ImageStep::ResizeWithPad { width: 0, .. }
             | ImageStep::ResizeShortSide { size: 0, .. }
             | ImageStep::CropPixels { height: 0, .. }
             | ImageStep::CropPixels { width: 0, .. } => return Err(ImageStepsError::Empty(step.clone())),
@@ -160,7 +174,12 @@ impl Step {
             ImageStep::CropPixels { height, width } => Step::CropPixels([*width, *height]),
             ImageStep::CenterCrop { area } => Step::CenterCrop(CenterCrop::new(*area)),
             ImageStep::Letterbox { fill } => Step::Letterbox(*fill),
-            ImageStep::Normalize { .. } | ImageStep::StackChannels { .. } => return Err(ImageStepsError::Order),
+            ImageStep::ResizeWithPad { height, width, kernel, border, fill } => {
+                Step::ResizeWithPad(Box::new(ResizeWithPad::new([*width, *height], *kernel, (*border, *fill))))
+            }
+            ImageStep::Normalize { .. } | ImageStep::InterpolateWithPad { .. } | ImageStep::StackChannels { .. } => {
+                return Err(ImageStepsError::Order);
+            }
         })
     }
 
@@ -181,6 +200,7 @@ impl Step {
             Step::CropPixels(size) => crop_pixels(picture, *size, back),
             Step::CenterCrop(step) => step.apply(picture, back),
             Step::Letterbox(fill) => letterbox(picture, *fill, back),
+            Step::ResizeWithPad(step) => step.apply(picture, back),
         }
         std::mem::swap(front, back);
         *used = true;

@@ -37,30 +37,56 @@ impl StatePipeline {
         Self { steps: steps.to_vec(), dim }
     }
 
-    /// The normalised `state`; f64 until the last cast.
+    /// What the steps make of `state`; f64 until the last cast.
     ///
     /// # Errors
-    /// No state, another length, or a value that is not a finite number.
+    /// No state, another length, or a value that is not a finite number, before or after.
     pub fn apply(&self, state: Option<&[f64]>) -> Result<Vec<f32>, StateError> {
+        Ok(self.values(state)?.into_iter().map(|value| value as f32).collect())
+    }
+
+    /// The same in f64.
+    ///
+    /// # Errors
+    /// As [`StatePipeline::apply`].
+    pub fn values(&self, state: Option<&[f64]>) -> Result<Vec<f64>, StateError> {
         let state = state.ok_or(StateError::Absent { wanted: self.dim })?;
         if state.len() != self.dim {
             return Err(StateError::Length { got: state.len(), wanted: self.dim });
         }
-        let normalized = state.iter().copied().enumerate().map(|(dim, got)| {
-            if !got.is_finite() {
-                return Err(StateError::NotFinite { dim, got });
-            }
-            let made = self.steps.iter().fold(got, |x, step| apply(step, dim, x)) as f32;
-            if made.is_finite() { Ok(made) } else { Err(StateError::Unusable { dim, got, made }) }
-        });
-        normalized.collect()
+        if let Some(dim) = state.iter().position(|value| !value.is_finite()) {
+            return Err(StateError::NotFinite { dim, got: state[dim] });
+        }
+        let mut values = state.to_vec();
+        self.steps.iter().for_each(|step| apply(step, &mut values));
+        match values.iter().map(|value| *value as f32).enumerate().find(|(_, made)| !made.is_finite()) {
+            Some((dim, made)) => Err(StateError::Unusable { dim, got: state[dim], made }),
+            None => Ok(values),
+        }
     }
 }
 
-fn apply(step: &StateStep, dim: usize, x: f64) -> f64 {
+fn apply(step: &StateStep, values: &mut Vec<f64>) {
     match step {
-        StateStep::NormalizeRange { low, high, eps } => 2.0 * (x - low[dim]) / (high[dim] - low[dim] + eps) - 1.0,
-        StateStep::Clip { low, high } => x.clamp(*low, *high),
+        StateStep::NormalizeRange { low, high, eps } => {
+            let bounds = low.iter().zip(high);
+            values.iter_mut().zip(bounds).for_each(|(x, (low, high))| *x = 2.0 * (*x - low) / (high - low + eps) - 1.0);
+        }
+        StateStep::Standardize { mean, std, eps } => {
+            values.iter_mut().zip(mean.iter().zip(std)).for_each(|(x, (mean, std))| *x = (*x - mean) / (std + eps));
+        }
+        StateStep::Clip { low, high } => values.iter_mut().for_each(|x| *x = x.clamp(*low, *high)),
+        StateStep::Affine { scale, offset } => {
+            values.iter_mut().zip(scale.iter().zip(offset)).for_each(|(x, (scale, offset))| *x = *x * scale + offset);
+        }
+        StateStep::CrankAngle { dims, crank, rod } => {
+            for dim in dims {
+                let x = values[*dim];
+                let sine = (crank * crank + x * x - rod * rod) / (2.0 * crank * x);
+                values[*dim] = sine.clamp(-1.0, 1.0).asin();
+            }
+        }
+        StateStep::Pad { width } => values.resize(*width, 0.0),
     }
 }
 
@@ -110,5 +136,29 @@ mod tests {
         assert_eq!(constant.to_string(), "state dimension 2 is 7, which normalises to NaN");
         let absent = StatePipeline::new(&steps(1e-8), 3).apply(None).unwrap_err();
         assert_eq!(absent.to_string(), "the policy takes a state of 3 values, got none");
+    }
+
+    /// `asin(clip((0.022**2 + p**2 - 0.036**2) / (2 * 0.022 * p), -1, 1))` with `p = x * (0.058 - 0.01844) + 0.01844`,
+    /// scaled by `(v - 0.5476) / (1.6296 - 0.5476)`, in Python.
+    #[test]
+    fn a_slider_becomes_the_angle_of_its_crank() {
+        let steps = [
+            StateStep::Affine { scale: vec![-1.0, 0.058 - 0.018_44], offset: vec![0.0, 0.018_44] },
+            StateStep::CrankAngle { dims: vec![1], crank: 0.022, rod: 0.036 },
+            StateStep::Affine { scale: vec![1.0, 1.0 / 1.082], offset: vec![0.25, -0.5476 / 1.082] },
+            StateStep::Pad { width: 4 },
+        ];
+        let made = |x| StatePipeline::new(&steps, 2).values(Some(&[0.5, x])).unwrap();
+        for (x, wanted) in [(0.3, -0.432_159_558_028_619_8), (0.8, 0.306_023_693_560_422_86)] {
+            let made = made(x);
+            assert!((made[1] - wanted).abs() < 1e-12, "{}", made[1]);
+            assert_eq!([made[0], made[2], made[3]], [-0.25, 0.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn mean_and_deviation_become_zero_and_one() {
+        let steps = [StateStep::Standardize { mean: vec![2.0, -1.0], std: vec![0.5, 3.0], eps: 0.5 }];
+        assert_eq!(StatePipeline::new(&steps, 2).apply(Some(&[3.0, 2.5])).unwrap(), [1.0, 1.0]);
     }
 }

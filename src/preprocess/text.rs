@@ -21,6 +21,8 @@ pub enum TextError {
     Load { reason: String, path: PathBuf },
     #[error("tokenizer refuses {text:?}: {reason}")]
     Tokenize { text: String, reason: String },
+    #[error("the text {text:?} has token {id}, the policy knows 0 to {}", .rows - 1)]
+    NoEmbedding { text: String, id: i64, rows: u32 },
 }
 
 impl TextPipeline {
@@ -31,7 +33,7 @@ impl TextPipeline {
     pub fn load(steps: &[TextStep], path_of: impl Fn(&str) -> PathBuf) -> Result<Self, TextError> {
         let file = steps.iter().find_map(|step| match step {
             TextStep::Tokenize { file, .. } => Some(file),
-            TextStep::Lowercase | TextStep::Prompt { .. } | TextStep::EnsureLastToken { .. } => None,
+            _ => None,
         });
         let path = path_of(file.ok_or(TextError::NoTokenizer)?);
         let mut tokenizer = Tokenizer::from_file(&path)
@@ -42,17 +44,21 @@ impl TextPipeline {
         Ok(Self { steps: steps.to_vec(), tokenizer: Box::new(tokenizer) })
     }
 
-    /// Token ids of `task`.
+    /// Token ids of `task`; `state` is what a prompt says of it, where it does.
     ///
     /// # Errors
-    /// A text that the tokenizer has no ids for.
-    pub fn apply(&self, task: &str) -> Result<Vec<i64>, TextError> {
+    /// A text that the tokenizer has no ids for, or ids that the policy has no embedding for.
+    pub fn apply(&self, task: &str, state: Option<&str>) -> Result<Vec<i64>, TextError> {
         let mut text = task.to_owned();
         let mut ids = Vec::new();
         for step in &self.steps {
             match step {
                 TextStep::Lowercase => text = text.to_lowercase(),
-                TextStep::Prompt { template } => text = template.replacen("{task}", &text, 1),
+                TextStep::Trim => text = String::from(text.trim_matches(is_python_space)),
+                TextStep::Replace { from, to } => text = text.replace(from, to),
+                TextStep::Prompt { template } => text = fill(template, &text, state.unwrap_or_default()),
+                TextStep::EnsureEnd { suffix } if !text.ends_with(suffix) => text.push_str(suffix),
+                TextStep::EnsureEnd { .. } => {}
                 TextStep::Tokenize { special_tokens, .. } => {
                     let encoding = self.tokenizer.encode_fast(text.as_str(), *special_tokens);
                     let encoding = encoding
@@ -64,10 +70,46 @@ impl TextPipeline {
                         ids.push(i64::from(*id));
                     }
                 }
+                TextStep::AppendToken { id } => ids.push(i64::from(*id)),
+                TextStep::Truncate { max } => truncate(&mut ids, *max as usize),
+                TextStep::Below { rows } => {
+                    if let Some(id) = ids.iter().find(|id| **id >= i64::from(*rows)) {
+                        return Err(TextError::NoEmbedding { text, id: *id, rows: *rows });
+                    }
+                }
             }
         }
         Ok(ids)
     }
+}
+
+/// The template with both texts in their places, whatever braces they hold themselves.
+fn fill(template: &str, task: &str, state: &str) -> String {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some(start) = rest.find('{') {
+        let (before, from) = rest.split_at(start);
+        text.push_str(before);
+        let (value, slot) = [(task, "{task}"), (state, "{state}")]
+            .into_iter()
+            .find(|(_, slot)| from.starts_with(slot))
+            .unwrap_or((&from[..1], "{"));
+        text.push_str(value);
+        rest = &from[slot.len()..];
+    }
+    text + rest
+}
+
+fn truncate(ids: &mut Vec<i64>, max: usize) {
+    if ids.len() > max {
+        tracing::warn!(tokens = ids.len(), max, "the prompt is too long for the policy; its end is cut off");
+        ids.truncate(max);
+    }
+}
+
+/// What Python's `str.strip` takes away: Unicode white space, and four control characters that Rust does not count.
+fn is_python_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
 #[cfg(test)]
@@ -97,9 +139,9 @@ mod tests {
         for case in cases {
             let wanted: Vec<i64> = case["ids"].as_array().unwrap().iter().map(|id| id.as_i64().unwrap()).collect();
             let text = case["text"].as_str().unwrap();
-            assert_eq!(plain.apply(text).unwrap(), wanted, "{text:?}");
+            assert_eq!(plain.apply(text, None).unwrap(), wanted, "{text:?}");
             if let Some(task) = case["prompt_of"].as_str() {
-                assert_eq!(prompted.apply(task).unwrap(), wanted, "{task:?}");
+                assert_eq!(prompted.apply(task, None).unwrap(), wanted, "{task:?}");
             }
         }
     }
@@ -108,7 +150,7 @@ mod tests {
     fn a_last_token_is_appended_only_where_it_is_missing() {
         let ids = |id: u32| {
             let steps = [tokenize(), TextStep::EnsureLastToken { id }];
-            TextPipeline::load(&steps, data).unwrap().apply("pick up the black bowl").unwrap()
+            TextPipeline::load(&steps, data).unwrap().apply("pick up the black bowl", None).unwrap()
         };
         assert_eq!(ids(929), [1, 448, 447, 261, 431, 430, 929]);
         assert_eq!(ids(430), [1, 448, 447, 261, 431, 430]);
@@ -118,10 +160,10 @@ mod tests {
     #[test]
     fn lower_case_is_pythons() {
         let steps = [TextStep::Lowercase, tokenize()];
-        let lowered = TextPipeline::load(&steps, data).unwrap().apply("ΟΔΟΣ İÇ").unwrap();
+        let lowered = TextPipeline::load(&steps, data).unwrap().apply("ΟΔΟΣ İÇ", None).unwrap();
         let plain = TextPipeline::load(&[tokenize()], data).unwrap();
-        assert_eq!(lowered, plain.apply("οδος i\u{307}ç").unwrap());
-        assert_ne!(lowered, plain.apply("οδοσ i\u{307}ç").unwrap());
+        assert_eq!(lowered, plain.apply("οδος i\u{307}ç", None).unwrap());
+        assert_ne!(lowered, plain.apply("οδοσ i\u{307}ç", None).unwrap());
     }
 
     #[test]
@@ -129,5 +171,47 @@ mod tests {
         let error = TextPipeline::load(&[tokenize()], |file| PathBuf::from("nowhere").join(file)).err().unwrap();
         let wanted = "tokenizer does not load: No such file or directory (os error 2): nowhere/tokenizer.json";
         assert_eq!(error.to_string(), wanted);
+    }
+
+    fn ids(steps: &[TextStep], task: &str, state: Option<&str>) -> Result<Vec<i64>, TextError> {
+        let mut steps = steps.to_vec();
+        if !steps.contains(&tokenize()) {
+            steps.push(tokenize());
+        }
+        TextPipeline::load(&steps, data).unwrap().apply(task, state)
+    }
+
+    #[test]
+    fn a_cleaned_text_is_the_plain_one() {
+        let replace = |from: &str| TextStep::Replace { from: from.to_owned(), to: " ".to_owned() };
+        let clean = [TextStep::Trim, replace("_"), replace("\n")];
+        let wanted = ids(&[], "pick up the black bowl", None).unwrap();
+        assert_eq!(ids(&clean, "\u{1f} pick_up\nthe black bowl \t", None).unwrap(), wanted);
+    }
+
+    #[test]
+    fn a_prompt_holds_task_and_state_whatever_they_look_like() {
+        let prompt = [TextStep::Prompt { template: "{state} of {{task}}".to_owned() }];
+        let wanted = ids(&[], "1 2 of {a {state}}", None).unwrap();
+        assert_eq!(ids(&prompt, "a {state}", Some("1 2")).unwrap(), wanted);
+    }
+
+    #[test]
+    fn a_text_ends_as_it_should_once() {
+        let end = [TextStep::EnsureEnd { suffix: " bowl".to_owned() }];
+        let wanted = ids(&[], "pick up the black bowl", None).unwrap();
+        assert_eq!(ids(&end, "pick up the black", None).unwrap(), wanted);
+        assert_eq!(ids(&end, "pick up the black bowl", None).unwrap(), wanted);
+    }
+
+    #[test]
+    fn ids_are_appended_cut_off_and_held_against_the_table() {
+        let after = |steps: &[TextStep]| ids(&[&[tokenize()], steps].concat(), "pick up the black bowl", None);
+        let append = TextStep::AppendToken { id: 430 };
+        assert_eq!(after(std::slice::from_ref(&append)).unwrap(), [1, 448, 447, 261, 431, 430, 430]);
+        assert_eq!(after(&[append, TextStep::Truncate { max: 3 }]).unwrap(), [1, 448, 447]);
+        let message = "the text \"pick up the black bowl\" has token 448, the policy knows 0 to 447";
+        assert_eq!(after(&[TextStep::Below { rows: 448 }]).unwrap_err().to_string(), message);
+        assert!(after(&[TextStep::Below { rows: 449 }]).is_ok());
     }
 }

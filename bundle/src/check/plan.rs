@@ -19,7 +19,7 @@ pub(super) fn check(manifest: &Manifest, found: &mut Vec<String>) {
     for input in &manifest.inputs {
         let cadence = match input.source {
             Source::Task { .. } | Source::Constant { .. } => Cadence::Instruction,
-            Source::Cameras { .. } | Source::State { .. } => Cadence::Observation,
+            Source::Cameras { .. } | Source::State { .. } | Source::TaskWithState { .. } => Cadence::Observation,
         };
         walk.make(&input.tensor, Tensor { cadence, form: None });
     }
@@ -313,7 +313,7 @@ impl<'a> Walk<'a, '_> {
     /// The plan must make the action tensor, as wide and long as `actions` says, and the kept-token mask if one is named.
     fn result(&mut self) {
         let actions = &self.manifest.actions;
-        let want = [Dim::Fixed(actions.chunk_size as u64), Dim::Fixed(actions.action_dim as u64)];
+        let want = [Dim::Fixed(actions.chunk_size as u64), Dim::Fixed(actions.network_dim() as u64)];
         match self.made.get(actions.tensor.as_str()).map(|tensor| &tensor.form) {
             Some(Some((Dtype::Fp32, dims))) if **dims == want => {}
             Some(Some((dtype, dims))) => {

@@ -1,6 +1,7 @@
 //! Every contradiction in its exact words, on a small manifest in which one thing at a time is changed.
 
 mod loops;
+mod steps;
 
 use serde_json::{Value, json};
 
@@ -126,7 +127,7 @@ fn steps_inside_other_steps_are_looked_at_too() {
         found_in_steps(0, branches),
         [
             "input `pixels`: normalize std [0.5, 0.0, 0.5] must be numbers other than 0",
-            "input `pixels`: the last image step must be `normalize` or `stack_channels`",
+            "input `pixels`: the last image step must be `normalize`, `interpolate_with_pad` or `stack_channels`",
             "input `pixels`: center_crop area is 2, wanted (0, 1]",
         ]
     );
@@ -134,7 +135,7 @@ fn steps_inside_other_steps_are_looked_at_too() {
 
 #[test]
 fn pictures_must_become_numbers() {
-    let last = "input `pixels`: the last image step must be `normalize` or `stack_channels`";
+    let last = "input `pixels`: the last image step must be `normalize`, `interpolate_with_pad` or `stack_channels`";
     assert_eq!(found_in_steps(0, json!([])), [last]);
     assert_eq!(found_in_steps(0, json!([{"op": "letterbox", "fill": [1, 2, 3]}])), [last]);
     let empty = json!([{"op": "stack_channels", "branches": []}]);

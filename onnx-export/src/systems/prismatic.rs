@@ -223,7 +223,7 @@ impl Prismatic {
             checkpoint,
             streams: Streams {
                 cameras: self.cameras.clone(),
-                state: self.proprio.as_ref().map(|proprio| StateStream { dim: proprio.dim as usize }),
+                state: self.proprio.as_ref().map(|proprio| StateStream { dim: proprio.dim as usize, pieces: vec![] }),
             },
             inputs: self.inputs(),
             graphs,
@@ -233,7 +233,9 @@ impl Prismatic {
                 tensor: ACTIONS.to_owned(),
                 chunk_size: self.chunk_size as usize,
                 action_dim: self.action_dim as usize,
+                network_dim: None,
                 unnormalize: self.unnormalize(),
+                steps: vec![],
                 kept_tokens: None,
             },
             copies: vec![(text::TOKENIZER.to_owned(), self.dir.join(text::TOKENIZER))],

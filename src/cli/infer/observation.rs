@@ -36,7 +36,7 @@ pub fn read(
             parse_state(manifest, &text).with_context(at)?
         }
     };
-    let state = match (manifest.streams.state, state) {
+    let state = match (&manifest.streams.state, state) {
         (None, None) => None,
         (None, Some(_)) => {
             tracing::warn!("the policy takes no state; the one given is ignored");
@@ -90,8 +90,16 @@ fn parse_state(manifest: &Manifest, text: &str) -> anyhow::Result<Option<Vec<f64
 
 fn from_object(manifest: &Manifest, object: &Map<String, Value>) -> anyhow::Result<Option<Vec<f64>>> {
     let dims: Vec<_> = manifest.io.iter().flat_map(|io| &io.state).map(|dim| dim.name.as_str()).collect();
-    for key in object.keys().filter(|key| !WHOLE_STATE.contains(&key.as_str()) && !dims.contains(&key.as_str())) {
+    let pieces = manifest.streams.state.iter().flat_map(|state| &state.pieces);
+    let pieces: Vec<_> = pieces.map(|piece| (piece.name.as_str(), piece.dim)).collect();
+    let known =
+        |key: &str| WHOLE_STATE.contains(&key) || dims.contains(&key) || pieces.iter().any(|(name, _)| *name == key);
+    for key in object.keys().filter(|key| !known(key)) {
         tracing::warn!(key, "unknown key in the state file is ignored");
+    }
+    let present = |name: &str| object.get(name).filter(|value| !value.is_null());
+    if pieces.iter().any(|(name, _)| present(name).is_some()) {
+        return joined(&pieces, &present).map(Some);
     }
     if let Some(whole) = WHOLE_STATE.iter().find_map(|key| object.get(*key)) {
         return match whole {
@@ -100,15 +108,33 @@ fn from_object(manifest: &Manifest, object: &Map<String, Value>) -> anyhow::Resu
             _ => Err(anyhow!("the state vector must be an array of numbers")),
         };
     }
-    let given: Vec<_> = dims.iter().filter_map(|name| object.get(*name).filter(|value| !value.is_null())).collect();
+    let given: Vec<_> = dims.iter().filter_map(|name| present(name)).collect();
     if given.is_empty() {
         return Ok(None);
     }
     if given.len() < dims.len() {
-        let missing = dims.iter().filter(|name| object.get(**name).is_none_or(Value::is_null));
+        let missing = dims.iter().filter(|name| present(name).is_none());
         bail!("{} is missing", missing.copied().collect::<Vec<_>>().join(", "));
     }
     numbers(given).map(Some)
+}
+
+/// The pieces one after the other; a piece of one value may be a plain number.
+fn joined<'v>(pieces: &[(&str, usize)], present: &impl Fn(&str) -> Option<&'v Value>) -> anyhow::Result<Vec<f64>> {
+    let mut state = Vec::new();
+    for (name, dim) in pieces {
+        let values = match present(name) {
+            None => bail!("{name} is missing"),
+            Some(Value::Array(values)) => numbers(values),
+            Some(value) => numbers([value]),
+        };
+        let values = values.with_context(|| (*name).to_owned())?;
+        if values.len() != *dim {
+            bail!("{name}: got {} values, wanted {dim}", values.len());
+        }
+        state.extend(values);
+    }
+    Ok(state)
 }
 
 fn numbers<'v>(values: impl IntoIterator<Item = &'v Value>) -> anyhow::Result<Vec<f64>> {

@@ -1,6 +1,8 @@
 //! The manifest's data as a person reads it.
 
-use vla_bundle::{Cadence, FlowTarget, Idct, ImageStep, ResizeKernel, Rule, Stage, StateStep, TextStep};
+use vla_bundle::{
+    ActionStep, Border, Cadence, FlowTarget, Idct, ImageStep, ResizeKernel, Rule, Stage, StateBins, StateStep, TextStep,
+};
 
 /// Steps joined by commas.
 pub fn image_steps(steps: &[ImageStep]) -> String {
@@ -24,11 +26,25 @@ fn image_step(step: &ImageStep) -> String {
         ImageStep::CropPixels { height, width } => format!("centre {width}x{height}"),
         ImageStep::CenterCrop { area } => format!("centre {area} of the area, scaled back"),
         ImageStep::Letterbox { fill } => format!("pad to a square with {fill:?}"),
+        ImageStep::ResizeWithPad { height, width, kernel, border, fill } => {
+            format!("fit into {width}x{height} {}, {} {fill:?}", word(*kernel), place(*border))
+        }
+        ImageStep::InterpolateWithPad { height, width, border, fill, mean, std } => {
+            let place = place(*border);
+            format!("fit into {width}x{height} bilinear (torch), {place} {fill}, normalise by {mean:?}, {std:?}")
+        }
         ImageStep::Normalize { mean, std } => format!("normalise by {mean:?}, {std:?}"),
         ImageStep::StackChannels { branches } => {
             let branches: Vec<_> = branches.iter().map(|branch| format!("({})", image_steps(branch))).collect();
             format!("channels of {}", branches.join(" + "))
         }
+    }
+}
+
+fn place(border: Border) -> &'static str {
+    match border {
+        Border::Around => "around it",
+        Border::LeftTop => "left and on top",
     }
 }
 
@@ -45,14 +61,43 @@ fn word(kernel: ResizeKernel) -> &'static str {
 pub fn state_steps(steps: &[StateStep]) -> String {
     join(steps.iter().map(|step| match step {
         StateStep::NormalizeRange { .. } => "range to [-1, 1]".to_owned(),
+        StateStep::Standardize { .. } => "mean to 0, deviation to 1".to_owned(),
         StateStep::Clip { low, high } => format!("clip to [{low}, {high}]"),
+        StateStep::Affine { scale, offset } => format!("times {scale:?} plus {offset:?}"),
+        StateStep::CrankAngle { dims, .. } => format!("slider to crank angle in {dims:?}"),
+        StateStep::Pad { width } => format!("zeros up to {width} values"),
     }))
+}
+
+/// How the state stands in a text.
+pub fn state_bins(bins: &StateBins) -> String {
+    let StateBins { steps, low, high, count } = bins;
+    format!("{}, number of one of {count} bins from {low} to {high}", state_steps(steps))
+}
+
+/// Steps, each after a comma.
+pub fn action_steps(steps: &[ActionStep]) -> String {
+    let step = |step: &ActionStep| match step {
+        ActionStep::AddState { mask, .. } => {
+            let deltas: Vec<_> = (0..mask.len()).filter(|dim| mask[*dim]).collect();
+            format!(", state added in {deltas:?}")
+        }
+        ActionStep::KeepFirst { dims } => format!(", first {dims} values"),
+        ActionStep::Affine { scale, offset } => format!(", times {scale:?} plus {offset:?}"),
+    };
+    steps.iter().map(step).collect()
 }
 
 /// Steps joined by commas.
 pub fn text_steps(steps: &[TextStep]) -> String {
     join(steps.iter().map(|step| match step {
         TextStep::Lowercase => "lower case".to_owned(),
+        TextStep::Trim => "without white space around it".to_owned(),
+        TextStep::Replace { from, to } => format!("{from:?} to {to:?}"),
+        TextStep::EnsureEnd { suffix } => format!("last {suffix:?}"),
+        TextStep::AppendToken { id } => format!("then id {id}"),
+        TextStep::Truncate { max } => format!("first {max} ids"),
+        TextStep::Below { rows } => format!("ids below {rows}"),
         TextStep::Prompt { template } => format!("prompt {template:?}"),
         TextStep::Tokenize { file, .. } => format!("ids by {file}"),
         TextStep::EnsureLastToken { id } => format!("last id {id}"),
