@@ -13,7 +13,7 @@ use vla_bundle::{Bundle, Dtype};
 pub use bundle_writer::attach_golden;
 pub use checkpoint::Norm;
 pub use error::ExportError;
-pub use request::{Camera, CenterCrop, Head, ImagePipeline, Request, System};
+pub use request::{Adapter, Camera, CenterCrop, Head, ImagePipeline, Request, System, delta_mask};
 
 /// How far an export is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

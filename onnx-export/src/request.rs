@@ -38,6 +38,10 @@ pub struct Request {
     pub base_checkpoint: Option<PathBuf>,
     /// Denoising steps per inference.
     pub denoise_steps: Option<u64>,
+    /// The robot whose vectors the policy translates.
+    pub adapter: Option<Adapter>,
+    /// Dimensions of an action that are differences to the state; absent where none is.
+    pub delta_actions: Option<Vec<bool>>,
     /// Arithmetic type of the graphs.
     pub precision: Dtype,
     /// ONNX operator set of the graphs.
@@ -101,7 +105,13 @@ words! {
     /// LightVLA: the same with picture tokens pruned by similarity.
     Lightvla = "lightvla",
     /// CogVLA: few tokens per picture, pruned further from layer to layer.
-    Cogvla = "cogvla"
+    Cogvla = "cogvla",
+    /// pi0: flow matching with a state token (openpi PyTorch).
+    Pi0 = "pi0",
+    /// pi0.5: flow matching with the state in the prompt (openpi PyTorch).
+    Pi05 = "pi05",
+    /// SmolVLA: flow matching with layers that see the prefix alone (lerobot).
+    Smolvla = "smolvla"
 }
 
 impl std::str::FromStr for Norm {
@@ -133,6 +143,39 @@ words! {
     /// The whole picture.
     Off = "off"
 }
+
+words! {
+    /// Robots between whose vectors and the network's a policy translates.
+    Adapter, "adapter":
+    /// A state of 8 values, actions of 7.
+    Libero = "libero",
+    /// Seven joints and a gripper.
+    Droid = "droid",
+    /// Two arms of six joints and a gripper.
+    Aloha = "aloha",
+    /// Vectors as they are.
+    None = "none"
+}
+
+/// Which dimensions of an action are differences to the state, from groups as `6,-1`: six are, the next one is not.
+///
+/// # Errors
+/// A group that is no number other than 0, or dimensions beyond reason.
+pub fn delta_mask(groups: &str) -> Result<Vec<bool>, ExportError> {
+    let refuse = |reason: String| ExportError::Request(vec![format!("delta actions `{groups}`: {reason}")]);
+    let mut mask = Vec::new();
+    for group in groups.split(',') {
+        let count: i32 = group.trim().parse().map_err(|e| refuse(format!("`{group}`: {e}")))?;
+        if count == 0 || mask.len() + count.unsigned_abs() as usize > MAX_DIMS {
+            return Err(refuse(format!("`{group}` dimensions, wanted 1 to {MAX_DIMS} in all")));
+        }
+        mask.extend(std::iter::repeat_n(count > 0, count.unsigned_abs() as usize));
+    }
+    Ok(mask)
+}
+
+/// More than any robot has.
+const MAX_DIMS: usize = 4096;
 
 words! {
     /// Kinds of action head.

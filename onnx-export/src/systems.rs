@@ -1,14 +1,20 @@
 //! One file per model system: from its checkpoint's files to a draft of its bundle.
 
 mod cogvla;
+mod flow;
 mod lightvla;
+mod openpi;
 mod openvla;
 mod openvla_oft;
+mod pi0;
+mod pi05;
 mod prismatic;
+mod smolvla;
 
 use crate::ExportError;
 use crate::bundle_writer::Draft;
 use crate::request::{Request, System};
+use openpi::config::Generation;
 
 /// Reads the request's checkpoint and hands the draft of its bundle to `write`: graphs borrow the mapped checkpoint.
 pub(crate) fn with_draft<T>(
@@ -30,6 +36,18 @@ pub(crate) fn with_draft<T>(
         }
         System::Cogvla => {
             let policy = cogvla::Cogvla::open(request)?;
+            write(policy.draft()?)
+        }
+        System::Pi0 => {
+            let policy = openpi::Openpi::open(request, Generation::Pi0)?;
+            write(pi0::draft(&policy)?)
+        }
+        System::Pi05 => {
+            let policy = openpi::Openpi::open(request, Generation::Pi05)?;
+            write(pi05::draft(&policy)?)
+        }
+        System::Smolvla => {
+            let policy = smolvla::Smolvla::open(request)?;
             write(policy.draft()?)
         }
     }

@@ -9,7 +9,9 @@ use anyhow::Context as _;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
-use onnx_export::{Camera, CenterCrop, ExportError, Exported, Head, ImagePipeline, Norm, Request, System};
+use onnx_export::{
+    Adapter, Camera, CenterCrop, ExportError, Exported, Head, ImagePipeline, Norm, Request, System, delta_mask,
+};
 use vla_bundle::{Dtype, Io, IoFile};
 
 use super::runtime::OnOff;
@@ -60,6 +62,12 @@ pub struct Export {
     /// Denoising steps per inference, where the checkpoint does not say.
     #[arg(long, value_name = "N")]
     denoise_steps: Option<u64>,
+    /// Robot whose state and actions the policy translates.
+    #[arg(long, value_parser = words::<Adapter>(Adapter::WORDS))]
+    adapter: Option<Adapter>,
+    /// Dimensions that are predicted as differences to the state: 6,-1 for six that are and one that is not.
+    #[arg(long, value_name = "N,-M,...", allow_hyphen_values = true)]
+    delta_actions: Option<String>,
     /// Arithmetic type of the graphs.
     #[arg(long, default_value = "fp32", value_parser = precision())]
     precision: Dtype,
@@ -108,6 +116,8 @@ impl Export {
             hidden_offset: self.hidden_offset,
             base_checkpoint: self.base_checkpoint,
             denoise_steps: self.denoise_steps,
+            adapter: self.adapter,
+            delta_actions: self.delta_actions.map(|groups| delta_mask(&groups)).transpose()?,
             precision: self.precision,
             opset: self.opset,
         })

@@ -112,8 +112,11 @@ impl Weights {
         Ok(dir.join(INDEX).exists() || !files_where(dir, |name| name.ends_with(".safetensors"))?.is_empty())
     }
 
-    /// The tensors of one safetensors file.
-    pub(super) fn open_file(path: &Path) -> Result<Self, CheckpointError> {
+    /// The tensors of this safetensors file.
+    ///
+    /// # Errors
+    /// A file that is absent, cut off, or whose header lies.
+    pub fn open_file(path: &Path) -> Result<Self, CheckpointError> {
         Self::open_files(path, vec![path.to_owned()])
     }
 

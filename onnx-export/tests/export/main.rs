@@ -4,6 +4,7 @@
 
 mod cogvla;
 mod edited;
+mod flow;
 mod heads;
 mod manifest;
 mod openvla;
@@ -38,6 +39,8 @@ fn request(system: System, checkpoint: &Path, out: &Path) -> Request {
         hidden_offset: None,
         base_checkpoint: None,
         denoise_steps: None,
+        adapter: None,
+        delta_actions: None,
         precision: Dtype::Fp32,
         opset: 23,
     }

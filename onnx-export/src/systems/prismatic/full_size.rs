@@ -237,6 +237,8 @@ fn request(dir: &Path) -> Request {
         hidden_offset: None,
         base_checkpoint: None,
         denoise_steps: None,
+        adapter: None,
+        delta_actions: None,
         precision: vla_bundle::Dtype::Fp32,
         opset: 23,
     }
