@@ -7,7 +7,7 @@ mod error;
 mod external;
 mod layers;
 mod ops;
-mod proto;
+pub(crate) mod proto;
 mod save;
 mod select;
 #[cfg(test)]

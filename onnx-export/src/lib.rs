@@ -3,6 +3,7 @@
 pub mod blocks;
 mod bundle_writer;
 pub mod checkpoint;
+pub mod cost;
 mod error;
 pub mod graph;
 mod request;

@@ -1,5 +1,6 @@
 //! `vla inspect`: a bundle on one screen.
 
+mod cost;
 mod words;
 
 use std::fmt::Write as _;
@@ -33,6 +34,7 @@ impl Inspect {
         let mut text = describe(&bundle);
         let checked = if self.verify { "every sha256 is right" } else { "sizes are right (--verify checks sha256)" };
         line(&mut text, "files", &format!("{}, {checked}", bundle.manifest().files.len()));
+        text += &cost::lines(&bundle)?;
         super::print(&text)?;
         let policy = Policy::load(&bundle, &options)?;
         let runtime = runtime_info()?;
