@@ -54,6 +54,12 @@ impl Graph<'_> {
         Ok(Saved { graph, files })
     }
 
+    /// The ONNX file alone, whose weights are nowhere.
+    #[cfg(test)]
+    pub(crate) fn onnx(&self) -> Vec<u8> {
+        self.model(&WeightsFile::of(self)).encode_to_vec()
+    }
+
     fn write(
         &self,
         path: &Path,

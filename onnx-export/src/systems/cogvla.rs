@@ -2,6 +2,8 @@
 //! prunes them further layer by layer, and causal attention whose action block is open in both directions.
 
 mod config;
+#[cfg(test)]
+mod full_size;
 mod schedule;
 
 use vla_bundle::Dtype;
@@ -36,9 +38,13 @@ impl Cogvla {
 
     /// The bundle.
     pub fn draft(&self) -> Result<Draft<'_>, ExportError> {
+        self.policy.draft("cogvla", self.policy.plan(self.body()?)?)
+    }
+
+    /// The graphs from the pieces of the sequence to the head's word on the actions.
+    fn body(&self) -> Result<Vec<Graph<'_>>, ExportError> {
         let Self { config, policy } = self;
-        let body = vec![graphs::sequence(policy)?, language(policy, config)?, head::graph(policy, "tokens")?];
-        policy.draft("cogvla", policy.plan(body)?)
+        Ok(vec![graphs::sequence(policy)?, language(policy, config)?, head::graph(policy, "tokens")?])
     }
 }
 

@@ -6,7 +6,7 @@ mod decoding;
 pub mod denoise;
 pub mod film;
 #[cfg(test)]
-mod full_size;
+pub mod full_size;
 pub mod fusion;
 pub mod graphs;
 pub mod head;
@@ -243,7 +243,7 @@ impl Prismatic {
         })
     }
 
-    fn dropped(&self) -> Result<Vec<String>, ExportError> {
+    pub fn dropped(&self) -> Result<Vec<String>, ExportError> {
         self.model.drop_where(|name| self.is_dead(name));
         let mut dropped = self.model.finish()?;
         dropped.extend_from_slice(&self.ignored);

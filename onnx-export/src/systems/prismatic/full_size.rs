@@ -16,33 +16,33 @@ use crate::systems::openvla_oft;
 
 /// Names and shapes.
 #[derive(Default)]
-struct Table(Vec<(String, Vec<u64>)>);
+pub struct Table(pub Vec<(String, Vec<u64>)>);
 
 impl Table {
-    fn add(&mut self, name: impl Into<String>, shape: &[u64]) {
+    pub fn add(&mut self, name: impl Into<String>, shape: &[u64]) {
         self.0.push((name.into(), shape.to_vec()));
     }
 
     /// `<name>.weight [rows, ..]` and `<name>.bias [rows]`.
-    fn layer(&mut self, name: &str, shape: &[u64]) {
+    pub fn layer(&mut self, name: &str, shape: &[u64]) {
         self.add(format!("{name}.weight"), shape);
         self.add(format!("{name}.bias"), &shape[..1]);
     }
 
     /// [`Table::layer`] as PEFT wraps it, rank 32.
-    fn adapted(&mut self, name: &str, shape: &[u64]) {
+    pub fn adapted(&mut self, name: &str, shape: &[u64]) {
         self.layer(&format!("{name}.base_layer"), shape);
         let ones = vec![1; shape.len() - 2];
         self.add(format!("{name}.lora_A.default.weight"), &[&[32], &shape[1..]].concat());
         self.add(format!("{name}.lora_B.default.weight"), &[&[shape[0], 32], ones.as_slice()].concat());
     }
 
-    fn parameters(&self) -> u64 {
+    pub fn parameters(&self) -> u64 {
         self.0.iter().map(|(_, shape)| shape.iter().product::<u64>()).sum()
     }
 
     /// A safetensors file of bf16 tensors that takes no space.
-    fn write_safetensors(&self, path: &Path) {
+    pub fn write_safetensors(&self, path: &Path) {
         let mut header = serde_json::Map::new();
         let mut end = 0;
         for (name, shape) in &self.0 {
@@ -58,7 +58,7 @@ impl Table {
     }
 
     /// A torch file of f32 tensors that all look at the same number.
-    fn write_torch(&self, path: &Path) {
+    pub fn write_torch(&self, path: &Path) {
         let text = |text: &str| [b"X", (text.len() as u32).to_le_bytes().as_slice(), text.as_bytes()].concat();
         let tuple = |numbers: &mut dyn Iterator<Item = u64>| {
             let numbers: Vec<u8> = numbers.flat_map(|n| [b"J", (n as u32).to_le_bytes().as_slice()].concat()).collect();
@@ -90,12 +90,12 @@ const TOWERS: [(&str, u64, u64, u64); 2] =
 
 /// How a tower's layers are stored: as the model has them, or with adapters and FiLM around them.
 #[derive(Clone, Copy, PartialEq)]
-enum Stored {
+pub enum Stored {
     Plain,
     Film,
 }
 
-fn tower(index: usize, stored: Stored) -> Table {
+pub fn tower(index: usize, stored: Stored) -> Table {
     let (prefix, width, blocks, mlp) = TOWERS[index];
     let dino = index == 0;
     let linear = if stored == Stored::Film { Table::adapted } else { Table::layer };
@@ -138,7 +138,7 @@ fn tower(index: usize, stored: Stored) -> Table {
     table
 }
 
-fn projector() -> Table {
+pub fn projector() -> Table {
     let mut table = Table::default();
     table.layer("projector.fc1", &[8704, 2176]);
     table.layer("projector.fc2", &[4096, 8704]);
@@ -146,7 +146,7 @@ fn projector() -> Table {
     table
 }
 
-fn language() -> Table {
+pub fn language() -> Table {
     let mut table = Table::default();
     table.add("language_model.model.embed_tokens.weight", &[32064, 4096]);
     for layer in 0..32 {
@@ -168,7 +168,7 @@ fn language() -> Table {
 }
 
 /// The residual network of a head for `dim` values, below `prefix`.
-fn head(prefix: &str, dim: u64) -> Table {
+pub fn head(prefix: &str, dim: u64) -> Table {
     let input = 4096 * dim;
     let mut table = Table::default();
     table.layer(&format!("{prefix}.layer_norm1"), &[input]);
@@ -183,28 +183,44 @@ fn head(prefix: &str, dim: u64) -> Table {
 }
 
 /// A projector of `dim` values to one token.
-fn token_projector(dim: u64) -> Table {
+pub fn token_projector(dim: u64) -> Table {
     let mut table = Table::default();
     table.layer("fc1", &[4096, dim]);
     table.layer("fc2", &[4096, 4096]);
     table
 }
 
-/// The model with its small files, and these components.
-fn folder(components: &[(&str, &Table)]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
+/// What a base model holds: 982 tensors.
+pub fn model() -> Table {
     let mut model = Table::default();
     for part in [tower(0, Stored::Plain), tower(1, Stored::Plain), projector(), language()] {
         model.0.extend(part.0);
     }
     assert_eq!((model.0.len(), model.parameters()), (982, 7_541_237_184));
-    model.write_safetensors(&dir.path().join("model.safetensors"));
+    model
+}
+
+/// The model with its small files, and these components.
+fn folder(components: &[(&str, &Table)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    model().write_safetensors(&dir.path().join("model.safetensors"));
+    write_small_files(dir.path(), config::tests::RELEASED);
+    write_components(dir.path(), components);
+    dir
+}
+
+/// Files of tensors beside a model.
+pub fn write_components(dir: &Path, components: &[(&str, &Table)]) {
     for (name, table) in components {
-        table.write_torch(&dir.path().join(format!("{name}--150000_checkpoint.pt")));
+        table.write_torch(&dir.join(format!("{name}--150000_checkpoint.pt")));
     }
+}
+
+/// Tokenizer, statistics, processor, adapter's configuration and `config`.
+pub fn write_small_files(dir: &Path, config: &str) {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/checkpoints/openvla_oft_l1/checkpoint");
     for name in [text::TOKENIZER, "dataset_statistics.json"] {
-        std::fs::write(dir.path().join(name), std::fs::read(data.join(name)).unwrap()).unwrap();
+        std::fs::write(dir.join(name), std::fs::read(data.join(name)).unwrap()).unwrap();
     }
     let processor = json!({
         "image_resize_strategy": "resize-naive",
@@ -213,14 +229,13 @@ fn folder(components: &[(&str, &Table)]) -> tempfile::TempDir {
         "means": [[0.485, 0.456, 0.406], [0.5, 0.5, 0.5]],
         "stds": [[0.229, 0.224, 0.225], [0.5, 0.5, 0.5]],
     });
-    std::fs::write(dir.path().join(image::FILE), serde_json::to_vec(&processor).unwrap()).unwrap();
-    std::fs::write(dir.path().join(config::FILE), config::tests::RELEASED).unwrap();
-    std::fs::create_dir(dir.path().join("lora_adapter")).unwrap();
-    std::fs::write(dir.path().join("lora_adapter/adapter_config.json"), r#"{"r": 32, "lora_alpha": 16}"#).unwrap();
-    dir
+    std::fs::write(dir.join(image::FILE), serde_json::to_vec(&processor).unwrap()).unwrap();
+    std::fs::write(dir.join(config::FILE), config).unwrap();
+    std::fs::create_dir(dir.join("lora_adapter")).unwrap();
+    std::fs::write(dir.join("lora_adapter/adapter_config.json"), r#"{"r": 32, "lora_alpha": 16}"#).unwrap();
 }
 
-fn request(dir: &Path) -> Request {
+pub fn request(dir: &Path) -> Request {
     let camera = |name: &str| Camera { slot: name.to_owned(), name: name.to_owned() };
     Request {
         checkpoint: dir.to_owned(),
