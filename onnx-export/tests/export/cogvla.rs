@@ -54,8 +54,7 @@ fn an_adapter_becomes_weights_and_the_manifest_says_which_and_what_was_left_out(
     let edited = adapter();
     let bundle = exported(&of_adapter(&edited)).unwrap();
     let checkpoint = &bundle.manifest().checkpoint;
-    // Seven per layer of the language model, and the towers' own: three blocks of the first and of the second one
-    // that run, four each, minus the last; alpha 16, r 4.
+    // Seven per layer of the language model, four in each block that runs, two and three; alpha 16, r 4.
     let merged = checkpoint.merged.as_ref().unwrap();
     assert_eq!(
         (merged.base.as_deref(), merged.weights, merged.scale),
@@ -68,6 +67,25 @@ fn an_adapter_becomes_weights_and_the_manifest_says_which_and_what_was_left_out(
     let kept: Vec<u64> = kept(&bundle).into_iter().map(|(_, count)| count).collect();
     // One camera: 20 aggregation tokens.
     assert_eq!(kept, [14, 14, 14, 13, 13, 12]);
+}
+
+#[test]
+fn towers_without_film_take_their_part_of_the_adapter() {
+    // The case's own merged model stands for a base: without what the adapter's checkpoint holds whole.
+    let base = merged().with_tensors(|tensors| {
+        tensors.retain(|name, _| name.starts_with("vision_backbone.") || name.starts_with("language_model."));
+        tensors.retain(|name, _| !name.contains(".router."));
+    });
+    std::fs::remove_dir_all(base.dir().join("lora_adapter")).unwrap();
+    let edited = merged().without_file("model.safetensors");
+    let mut asked = of_merged(&edited);
+    asked.base_checkpoint = Some(base.dir());
+    let bundle = exported(&asked).unwrap();
+    let checkpoint = &bundle.manifest().checkpoint;
+    // Seven per layer of the language model, four in each of two blocks of two towers; alpha 16, r 2.
+    let merged = checkpoint.merged.as_ref().unwrap();
+    assert_eq!((merged.weights, merged.scale), (8 * 7 + 2 * 2 * 4, 8.0));
+    assert!(checkpoint.dropped.iter().all(|name| !name.contains("lora_")), "{:?}", checkpoint.dropped);
 }
 
 #[test]
