@@ -9,17 +9,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Instant;
 
 use onnx_export::checkpoint::Weights;
 use onnx_export::graph::{Graph, Layout, fixed};
 use ort::environment::Environment;
-use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
-use ort::value::{DynValue, Tensor};
+use ort::value::Tensor;
 use vla_bundle::{Bundle, Dim, Dtype, Integrity};
 
-const THREADS: usize = 2;
+#[path = "shared/timed.rs"]
+mod timed;
+
+use timed::{Error, THREADS, Timed, interleaved, noise, random, session, signed};
+
 const RUNS: usize = 15;
 const HIDDEN: u64 = 1024;
 const MLP: u64 = 2816;
@@ -30,8 +31,6 @@ const TASK: u64 = 80;
 const SIDE: u64 = 2048;
 const CHAIN: u64 = 4;
 const LENGTHS: [u64; 2] = [593, 231];
-
-type Error = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Error> {
     // `cargo bench` and `cargo test --benches` add flags of their own.
@@ -53,13 +52,7 @@ fn main() -> Result<(), Error> {
     let mut pruner = load(&runtime, &bundle, "prune", &[("patches", PATCHES), ("tail", TASK - 1)])?;
 
     let mut all: Vec<_> = std::iter::once(&mut gemm).chain(&mut stacks).chain([&mut pruner]).collect();
-    all.iter_mut().try_for_each(|warm_up| warm_up.run().map(drop))?;
-    for _ in 0..RUNS {
-        for timed in &mut all {
-            let seconds = timed.run()?;
-            timed.seconds.push(seconds);
-        }
-    }
+    interleaved(&mut all, RUNS)?;
     let roof = gflop(CHAIN * 2 * SIDE * SIDE * SIDE) / gemm.median();
     println!("{THREADS} threads, fp32, median of {RUNS} runs");
     println!("sgemm {SIDE}, chain of {CHAIN}: {:.1} ms, {roof:.0} GFLOP/s", gemm.median() * 1e3);
@@ -74,34 +67,6 @@ fn main() -> Result<(), Error> {
     println!("pruner: {:.2} ms", pruner.median() * 1e3);
     println!("pruning gains {gain:.3}x, FLOPs promise {promise:.3}x: {:.1} %", 100.0 * gain / promise);
     Ok(())
-}
-
-/// A session with its inputs, and how long its runs took.
-struct Timed {
-    session: Session,
-    inputs: Vec<(String, DynValue)>,
-    seconds: Vec<f64>,
-}
-
-impl Timed {
-    fn new(session: Session, inputs: Vec<(&str, DynValue)>) -> Self {
-        let inputs = inputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { session, inputs, seconds: Vec::new() }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-    fn run(&mut self) -> Result<f64, Error> {
-        let inputs: Vec<_> = self.inputs.iter().map(|(name, value)| (name.as_str(), value)).collect();
-        let start = Instant::now();
-        self.session.run(inputs)?;
-        Ok(start.elapsed().as_secs_f64())
-    }
-
-    fn median(&self) -> f64 {
-        let mut sorted = self.seconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
-    }
 }
 
 /// A graph of the bundle with random inputs; `lengths` fixes the dynamic dimensions.
@@ -130,15 +95,6 @@ fn load(runtime: &Environment, bundle: &Bundle, graph: &str, lengths: &[(&str, u
     Ok(Timed::new(session(runtime, &bundle.path(&spec.file))?, inputs))
 }
 
-fn session(runtime: &Environment, path: &Path) -> Result<Session, Error> {
-    // As `policy` makes them: threads of one session that spin take the cores from the next one.
-    Ok(Session::builder(runtime)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(THREADS)?
-        .with_intra_op_spinning(false)?
-        .commit_from_file(path)?)
-}
-
 /// `x W0 W1 W2 W3` with constant matrices, as the layers of a network are.
 fn sgemm_chain(dir: &Path) -> Result<std::path::PathBuf, Error> {
     let numbers =
@@ -160,22 +116,6 @@ fn sgemm_chain(dir: &Path) -> Result<std::path::PathBuf, Error> {
     Ok(dir.join(saved.graph.file))
 }
 
-fn random(shape: &[u64], seed: u64) -> Result<DynValue, Error> {
-    Ok(Tensor::from_array((signed(shape), noise(shape.iter().product::<u64>() as usize, seed)))?.into_dyn())
-}
-
-/// Reproducible values in [-1, 1): xorshift64*.
-fn noise(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
-
 /// Multiply and add count two: four square projections and three of the MLP per token, scores and mixture per pair.
 fn stack_flops(tokens: u64) -> u64 {
     LAYERS * (2 * tokens * (4 * HIDDEN * HIDDEN + 3 * HIDDEN * MLP) + 4 * tokens * tokens * HIDDEN)
@@ -188,8 +128,4 @@ fn pruner_flops() -> u64 {
 
 fn gflop(flops: u64) -> f64 {
     flops as f64 / 1e9
-}
-
-fn signed(shape: &[u64]) -> Vec<i64> {
-    shape.iter().map(|length| *length as i64).collect()
 }
