@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use vla_bundle::{Bundle, ImageStep, Integrity, Manifest, Source};
-use vla_runtime::postprocess::unnormalize;
+use vla_runtime::postprocess::Postprocessor;
 use vla_runtime::preprocess::Preprocessor;
 use vla_runtime::types::{Encoding, Frame};
 
@@ -27,7 +27,9 @@ fuzz_target!(|bytes: &[u8]| {
     fs::write(FOLDER.path().join("manifest.json"), bytes).expect("scratch space");
     let Ok(bundle) = Bundle::load(FOLDER.path(), Integrity::Sizes) else { return };
     let manifest = bundle.manifest();
-    drop(unnormalize(&manifest.actions, &[0.5; 6]));
+    let state = manifest.streams.state.as_ref().filter(|state| state.dim < 1000).map(|state| vec![0.25; state.dim]);
+    let postprocessor = Postprocessor::new(&manifest.actions, state.as_ref().map_or(0, Vec::len));
+    drop(postprocessor.apply(&[0.5; 6], state.as_deref()));
     if !is_cheap(manifest) {
         return;
     }
@@ -41,26 +43,26 @@ fuzz_target!(|bytes: &[u8]| {
         data: Arc::from((0..45).collect::<Vec<u8>>()),
     };
     let frames = vec![frame; manifest.streams.cameras.len()];
-    let state = manifest.streams.state.map(|state| vec![0.25; state.dim]);
     drop(preprocessor.run(&frames, state.as_deref(), "pick up"));
 });
 
 fn is_cheap(manifest: &Manifest) -> bool {
     let steps = |source: &Source| match source {
         Source::Cameras { steps } => are_small(steps),
-        Source::State { .. } | Source::Task { .. } | Source::Constant { .. } => true,
+        Source::State { .. } | Source::Task { .. } | Source::TaskWithState { .. } | Source::Constant { .. } => true,
     };
     manifest.streams.cameras.len() < 8
-        && manifest.streams.state.is_none_or(|state| state.dim < 1000)
+        && manifest.streams.state.as_ref().is_none_or(|state| state.dim < 1000)
         && manifest.inputs.iter().all(|input| steps(&input.source))
 }
 
 fn are_small(steps: &[ImageStep]) -> bool {
     steps.iter().all(|step| match step {
         ImageStep::UnlessSize { steps, .. } => are_small(steps),
-        ImageStep::Resize { height, width, .. } | ImageStep::CropPixels { height, width } => {
-            (*height).max(*width) <= SMALL
-        }
+        ImageStep::Resize { height, width, .. }
+        | ImageStep::CropPixels { height, width }
+        | ImageStep::ResizeWithPad { height, width, .. }
+        | ImageStep::InterpolateWithPad { height, width, .. } => (*height).max(*width) <= SMALL,
         ImageStep::ResizeShortSide { size, .. } => *size <= SMALL,
         ImageStep::StackChannels { branches } => branches.iter().all(|branch| are_small(branch)),
         ImageStep::JpegRoundtrip { .. }
