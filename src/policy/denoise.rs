@@ -95,11 +95,11 @@ impl DenoiseLoop {
         Ok((self.plan.result.clone(), sample))
     }
 
-    fn noise(&self, noise: &Noise) -> Result<Tensor, PolicyError> {
+    fn noise(&self, source: &Noise) -> Result<Tensor, PolicyError> {
         let wanted = self.shape.iter().product();
         let mut numbers =
-            noise.numbers(wanted).map_err(|got| PolicyError::NoiseLength { got, shape: self.shape.clone() })?;
-        if self.plan.noise.dtype == Dtype::Bf16 {
+            source.numbers(wanted).map_err(|got| PolicyError::NoiseLength { got, shape: self.shape.clone() })?;
+        if self.plan.noise.dtype == Dtype::Bf16 && matches!(source, Noise::Seeded { .. }) {
             numbers = numbers.into_iter().map(|number| bf16::from_f32(number).to_f32()).collect();
         }
         finite(&self.plan.noise.tensor, 0, &numbers)?;
