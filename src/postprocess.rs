@@ -1,6 +1,6 @@
 //! From the network's output to actions in the data set's units.
 
-use vla_bundle::{ActionStep, Actions, Unnormalize};
+use vla_bundle::{ActionStep, Actions, OutputStep, Unnormalize};
 
 use crate::preprocess::state::{StateError, StatePipeline};
 use crate::types::{Chunk, Robot};
@@ -49,7 +49,10 @@ impl Postprocessor {
             let [step, dim] = [index / width, index % width];
             return Err(PostprocessError::NotFinite { step, dim, got: normalized[index] });
         }
-        let unnormalize = |(dim, value): (usize, &f32)| raw(&self.actions.unnormalize, dim, *value);
+        let unnormalize = |(dim, value): (usize, &f32)| {
+            let value = self.actions.before.iter().fold(*value, |value, step| before(step, dim, value));
+            raw(&self.actions.unnormalize, dim, value)
+        };
         let mut rows: Vec<Vec<f64>> =
             normalized.chunks_exact(width).map(|row| row.iter().enumerate().map(unnormalize).collect()).collect();
         let mut anchors = self.anchors.iter();
@@ -75,6 +78,14 @@ impl Postprocessor {
             }
         }
         Chunk::new(rows.concat(), self.actions.action_dim).ok_or(length)
+    }
+}
+
+fn before(step: &OutputStep, dim: usize, value: f32) -> f32 {
+    match step {
+        OutputStep::Clip { low, high } => value.clamp(*low as f32, *high as f32),
+        OutputStep::Threshold { dim: of, at } if *of == dim => f32::from(u8::from(f64::from(value) >= *at)),
+        OutputStep::Threshold { .. } => value,
     }
 }
 
@@ -123,6 +134,7 @@ mod tests {
                 chunk_size: 8,
                 action_dim: 7,
                 network_dim: None,
+                before: vec![],
                 unnormalize,
                 steps: vec![],
                 kept_tokens: None,
@@ -165,6 +177,7 @@ mod tests {
             chunk_size: 2,
             action_dim: 2,
             network_dim: Some(3),
+            before: vec![],
             unnormalize: Unnormalize::MeanStd { mean: vec![1.0, -3.0, 0.0], std: vec![0.5, 2.0, 1.0], eps: 0.25 },
             steps: vec![
                 ActionStep::AddState {
@@ -182,5 +195,29 @@ mod tests {
         let error = postprocessor.apply(&[0.0; 6], None).unwrap_err();
         let message = "the state that the actions start from: the policy takes a state of 3 values, got none";
         assert_eq!(error.to_string(), message);
+    }
+
+    /// By hand: 0.5 * (0.5 + 1) * (3 - 1) + 1 = 2.5; 1.5 is clipped to 1, -2 to -1; the gripper keeps its 0 or 1.
+    #[test]
+    fn outputs_are_clipped_and_a_gripper_is_open_or_closed_before_they_are_un_normalised() {
+        let actions = Actions {
+            tensor: "actions".to_owned(),
+            chunk_size: 2,
+            action_dim: 2,
+            network_dim: None,
+            before: vec![OutputStep::Clip { low: -1.0, high: 1.0 }, OutputStep::Threshold { dim: 1, at: 0.5 }],
+            unnormalize: Unnormalize::Quantile {
+                low: vec![1.0, 5.0],
+                high: vec![3.0, 9.0],
+                eps: 0.0,
+                mask: vec![true, false],
+            },
+            steps: vec![],
+            kept_tokens: None,
+        };
+        let chunk = apply(&actions, &[0.5, 0.5, 1.5, -2.0]).unwrap();
+        assert_eq!(chunk.values(), [2.5, 1.0, 3.0, 0.0]);
+        let chunk = apply(&actions, &[-7.0, 0.499, 0.0, 3.0]).unwrap();
+        assert_eq!(chunk.values(), [1.0, 0.0, 2.0, 1.0]);
     }
 }

@@ -113,6 +113,7 @@ fn actions(manifest: &Manifest, found: &mut Vec<String>) {
         }
         Unnormalize::Identity => {}
     }
+    steps::output_steps(manifest, found);
     steps::action_steps(manifest, found);
 }
 

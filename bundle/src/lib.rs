@@ -27,4 +27,6 @@ pub use plan::{
     Autoregress, Cadence, Carry, Denoise, Denominator, FlowTarget, NoiseSource, Rule, SinusoidOrder, Stage,
     TimeEncoding, TimeGrid, TimeInput,
 };
-pub use steps::{ActionStep, Border, Idct, ImageStep, ResizeKernel, StateBins, StateStep, Subsampling, TextStep};
+pub use steps::{
+    ActionStep, Border, Idct, ImageStep, OutputStep, ResizeKernel, StateBins, StateStep, Subsampling, TextStep,
+};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ActionStep, ImageStep, Io, Stage, StateBins, StateStep, TextStep};
+use crate::{ActionStep, ImageStep, Io, OutputStep, Stage, StateBins, StateStep, TextStep};
 
 /// The manifest format this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -271,6 +271,9 @@ pub struct Actions {
     /// Values per step of the network's output; absent where these are the actions' own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_dim: Option<usize>,
+    /// What the network's output goes through first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<OutputStep>,
     /// From network output to the data set's units.
     pub unnormalize: Unnormalize,
     /// What un-normalised output goes through to be the data set's actions.

@@ -219,6 +219,26 @@ pub enum StateStep {
     },
 }
 
+/// One step of the network's output on its way to be un-normalised; f32.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum OutputStep {
+    /// Clips every dimension to `[low, high]`.
+    Clip {
+        /// Lower bound.
+        low: f64,
+        /// Upper bound.
+        high: f64,
+    },
+    /// One dimension becomes 0 below `at` and 1 from there on.
+    Threshold {
+        /// The dimension.
+        dim: usize,
+        /// Smallest value that becomes 1.
+        at: f64,
+    },
+}
+
 /// One step of a chunk's way from un-normalised network output to the data set's actions; f64.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
@@ -297,6 +317,15 @@ pub enum TextStep {
     EnsureLastToken {
         /// Token id.
         id: u32,
+    },
+    /// Repeats the token `id`, which stands for something of several rows; it must occur once, at the place `at`.
+    ExpandToken {
+        /// Token id.
+        id: u32,
+        /// Its index among the ids.
+        at: u32,
+        /// How often it stands there afterwards.
+        count: u32,
     },
     /// Appends `id`.
     AppendToken {

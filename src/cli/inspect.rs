@@ -168,8 +168,8 @@ fn actions(manifest: &Manifest, text: &mut String) {
         Some(network_dim) => format!("{} values from {network_dim} of the network", actions.action_dim),
         None => format!("{} values", actions.action_dim),
     };
-    let steps = words::action_steps(&actions.steps);
-    line(text, "actions", &format!("{} steps{rate} of {of}, {unnormalize}{steps}", actions.chunk_size));
+    let [before, steps] = [words::output_steps(&actions.before), words::action_steps(&actions.steps)];
+    line(text, "actions", &format!("{} steps{rate} of {of}, {before}{unnormalize}{steps}", actions.chunk_size));
     match &manifest.io {
         None => line(text, "", "unnamed: infer and bench work, node and replay refuse"),
         Some(io) => {

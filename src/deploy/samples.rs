@@ -166,6 +166,7 @@ fn manifest(io: &str, cameras: &[&str]) -> Manifest {
             chunk_size,
             action_dim,
             network_dim: None,
+            before: vec![],
             unnormalize: Unnormalize::Identity,
             steps: vec![],
             kept_tokens: None,

@@ -21,6 +21,8 @@ pub enum TextError {
     Load { reason: String, path: PathBuf },
     #[error("tokenizer refuses {text:?}: {reason}")]
     Tokenize { text: String, reason: String },
+    #[error("the text {text:?} has token {id} at {}, the policy wants it once, at {at}", places(.got))]
+    Expand { text: String, id: u32, got: Vec<usize>, at: u32 },
     #[error("the text {text:?} has token {id}, the policy knows 0 to {}", .rows - 1)]
     NoEmbedding { text: String, id: i64, rows: u32 },
 }
@@ -70,6 +72,14 @@ impl TextPipeline {
                         ids.push(i64::from(*id));
                     }
                 }
+                TextStep::ExpandToken { id, at, count } => {
+                    let wanted = i64::from(*id);
+                    let got: Vec<usize> = (0..ids.len()).filter(|index| ids[*index] == wanted).collect();
+                    if got != [*at as usize] {
+                        return Err(TextError::Expand { text, id: *id, got, at: *at });
+                    }
+                    ids.splice(got[0]..=got[0], std::iter::repeat_n(wanted, *count as usize));
+                }
                 TextStep::AppendToken { id } => ids.push(i64::from(*id)),
                 TextStep::Truncate { max } => truncate(&mut ids, *max as usize),
                 TextStep::Below { rows } => {
@@ -98,6 +108,13 @@ fn fill(template: &str, task: &str, state: &str) -> String {
         rest = &from[slot.len()..];
     }
     text + rest
+}
+
+fn places(got: &[usize]) -> String {
+    match got {
+        [] => "no place".to_owned(),
+        got => got.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn truncate(ids: &mut Vec<i64>, max: usize) {
@@ -213,5 +230,16 @@ mod tests {
         let message = "the text \"pick up the black bowl\" has token 448, the policy knows 0 to 447";
         assert_eq!(after(&[TextStep::Below { rows: 448 }]).unwrap_err().to_string(), message);
         assert!(after(&[TextStep::Below { rows: 449 }]).is_ok());
+    }
+
+    #[test]
+    fn a_token_becomes_several_where_it_stands_once_and_in_its_place() {
+        let expand = |id, at| [tokenize(), TextStep::ExpandToken { id, at, count: 3 }];
+        let task = "pick up the black bowl";
+        assert_eq!(ids(&expand(447, 2), task, None).unwrap(), [1, 448, 447, 447, 447, 261, 431, 430]);
+        let message = |id, at| ids(&expand(id, at), task, None).unwrap_err().to_string();
+        let start = "the text \"pick up the black bowl\" has token";
+        assert_eq!(message(447, 1), format!("{start} 447 at 2, the policy wants it once, at 1"));
+        assert_eq!(message(7, 1), format!("{start} 7 at no place, the policy wants it once, at 1"));
     }
 }

@@ -2,12 +2,15 @@
 
 use std::cmp::Ordering;
 
-use crate::{ActionStep, ImageStep, Manifest, StateBins, StateStep, TextStep};
+use crate::{ActionStep, ImageStep, Manifest, OutputStep, StateBins, StateStep, TextStep};
 
 use super::{MAX_CHUNK, bounds, width};
 
 /// Pixels along a side that a step may ask for: more than any network takes, so that memory stays bounded.
 const MAX_SIDE: u32 = 4096;
+
+/// Tokens that one may become: more than the patches of any set of pictures, so that memory stays bounded.
+const MAX_EXPANSION: u32 = 1 << 20;
 
 /// What a prompt's template holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,6 +158,11 @@ pub fn text_steps(at: &str, steps: &[TextStep], slots: Slots, found: &mut Vec<St
             TextStep::Replace { from, .. } if from.is_empty() => {
                 found.push(format!("input `{at}`: step {index} replaces nothing"));
             }
+            TextStep::ExpandToken { count, .. } if !(1..=MAX_EXPANSION).contains(count) => {
+                found.push(format!(
+                    "input `{at}`: step {index} makes {count} tokens of one, wanted 1 to {MAX_EXPANSION}"
+                ));
+            }
             TextStep::Truncate { max: 0 } => found.push(format!("input `{at}`: step {index} leaves no token")),
             _ => {}
         }
@@ -167,6 +175,7 @@ pub fn text_steps(at: &str, steps: &[TextStep], slots: Slots, found: &mut Vec<St
 fn works_on_ids(step: &TextStep) -> bool {
     match step {
         TextStep::EnsureLastToken { .. }
+        | TextStep::ExpandToken { .. }
         | TextStep::AppendToken { .. }
         | TextStep::Truncate { .. }
         | TextStep::Below { .. } => true,
@@ -176,6 +185,22 @@ fn works_on_ids(step: &TextStep) -> bool {
         | TextStep::Prompt { .. }
         | TextStep::EnsureEnd { .. }
         | TextStep::Tokenize { .. } => false,
+    }
+}
+
+/// The numbers of the steps before un-normalising.
+pub fn output_steps(manifest: &Manifest, found: &mut Vec<String>) {
+    let dim = manifest.actions.network_dim();
+    for step in &manifest.actions.before {
+        match step {
+            OutputStep::Clip { low, high } if low.partial_cmp(high).is_none_or(Ordering::is_gt) => {
+                found.push(format!("actions: clip from {low} to {high}, wanted the smaller number first"));
+            }
+            OutputStep::Threshold { dim: index, at } if *index >= dim || !at.is_finite() => {
+                found.push(format!("actions: threshold at {at} of dimension {index}, actions have {dim}"));
+            }
+            OutputStep::Clip { .. } | OutputStep::Threshold { .. } => {}
+        }
     }
 }
 

@@ -5,7 +5,7 @@ pub mod config;
 #[cfg(test)]
 mod full_size;
 mod robot;
-mod statistics;
+pub mod statistics;
 mod text;
 
 use std::collections::BTreeMap;
@@ -372,6 +372,7 @@ impl Openpi {
             chunk_size: self.config.chunk_size as usize,
             action_dim: self.action_dim(),
             network_dim: Some(network_dim),
+            before: vec![],
             unnormalize,
             steps,
             kept_tokens: None,

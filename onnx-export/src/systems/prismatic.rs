@@ -234,6 +234,7 @@ impl Prismatic {
                 chunk_size: self.chunk_size as usize,
                 action_dim: self.action_dim as usize,
                 network_dim: None,
+                before: vec![],
                 unnormalize: self.unnormalize(),
                 steps: vec![],
                 kept_tokens: None,

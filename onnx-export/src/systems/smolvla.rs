@@ -127,6 +127,7 @@ impl Smolvla {
                 chunk_size: self.config.chunk_size as usize,
                 action_dim: action[0] as usize,
                 network_dim: Some(action[1] as usize),
+                before: vec![],
                 unnormalize: self.unnormalize(),
                 steps: vec![ActionStep::KeepFirst { dims: action[0] as usize }],
                 kept_tokens: None,

@@ -1,7 +1,8 @@
 //! The manifest's data as a person reads it.
 
 use vla_bundle::{
-    ActionStep, Border, Cadence, FlowTarget, Idct, ImageStep, ResizeKernel, Rule, Stage, StateBins, StateStep, TextStep,
+    ActionStep, Border, Cadence, FlowTarget, Idct, ImageStep, OutputStep, ResizeKernel, Rule, Stage, StateBins,
+    StateStep, TextStep,
 };
 
 /// Steps joined by commas.
@@ -75,6 +76,15 @@ pub fn state_bins(bins: &StateBins) -> String {
     format!("{}, number of one of {count} bins from {low} to {high}", state_steps(steps))
 }
 
+/// Steps, each before a comma.
+pub fn output_steps(steps: &[OutputStep]) -> String {
+    let step = |step: &OutputStep| match step {
+        OutputStep::Clip { low, high } => format!("clip to [{low}, {high}], "),
+        OutputStep::Threshold { dim, at } => format!("value {dim} to 0 or 1 at {at}, "),
+    };
+    steps.iter().map(step).collect()
+}
+
 /// Steps, each after a comma.
 pub fn action_steps(steps: &[ActionStep]) -> String {
     let step = |step: &ActionStep| match step {
@@ -95,6 +105,7 @@ pub fn text_steps(steps: &[TextStep]) -> String {
         TextStep::Trim => "without white space around it".to_owned(),
         TextStep::Replace { from, to } => format!("{from:?} to {to:?}"),
         TextStep::EnsureEnd { suffix } => format!("last {suffix:?}"),
+        TextStep::ExpandToken { id, count, .. } => format!("id {id} {count} times"),
         TextStep::AppendToken { id } => format!("then id {id}"),
         TextStep::Truncate { max } => format!("first {max} ids"),
         TextStep::Below { rows } => format!("ids below {rows}"),

@@ -100,3 +100,31 @@ fn action_steps_lead_from_the_networks_width_to_the_actions() {
     let message = "actions: add_state mask has 3 values, actions have 5, the state 2";
     assert_eq!(add(&[true, false, false]), [message]);
 }
+
+#[test]
+fn a_token_that_stands_for_several_becomes_at_least_one() {
+    let found = |count: u32| {
+        let tokenize = json!({"op": "tokenize", "file": "tokenizer.json", "special_tokens": true});
+        found_in_steps(2, json!([tokenize, {"op": "expand_token", "id": 7, "at": 1, "count": count}]))
+    };
+    assert_eq!(found(16), [""; 0]);
+    assert_eq!(found(0), ["input `ids`: step 1 makes 0 tokens of one, wanted 1 to 1048576"]);
+    let before = json!({"op": "expand_token", "id": 7, "at": 1, "count": 2});
+    let tokenize = json!({"op": "tokenize", "file": "tokenizer.json", "special_tokens": true});
+    let message = "input `ids`: step 0 has no effect on its side of tokenize";
+    assert_eq!(found_in_steps(2, json!([before, tokenize])), [message]);
+}
+
+#[test]
+fn steps_before_un_normalising_fit_the_networks_output() {
+    let found = |step: Value| found(|manifest| manifest["actions"]["before"] = json!([step]));
+    assert_eq!(found(json!({"op": "clip", "low": -1, "high": 1})), [""; 0]);
+    assert_eq!(
+        found(json!({"op": "clip", "low": 1, "high": -1})),
+        ["actions: clip from 1 to -1, wanted the smaller number first"]
+    );
+    assert_eq!(
+        found(json!({"op": "threshold", "dim": 3, "at": 0.5})),
+        ["actions: threshold at 0.5 of dimension 3, actions have 3"]
+    );
+}
