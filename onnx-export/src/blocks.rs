@@ -2,6 +2,7 @@
 
 mod cached_llama;
 mod decoder;
+mod dit;
 mod linear;
 mod llama;
 mod mlp;
@@ -13,6 +14,7 @@ mod vit;
 
 pub use cached_llama::{Read, llama_read, llama_read_on};
 pub use decoder::{Decoder, DecoderConfig, DecoderNorm, GateActivation, LayerOutput, Sees};
+pub use dit::{DitBlock, DitConfig, DitContext, dit_memory};
 pub use linear::{linear, linear_unbiased};
 pub use llama::{LlamaConfig, llama};
 pub use mlp::{gelu_mlp, sequential_mlp};

@@ -111,7 +111,13 @@ words! {
     /// pi0.5: flow matching with the state in the prompt (openpi PyTorch).
     Pi05 = "pi05",
     /// SmolVLA: flow matching with layers that see the prefix alone (lerobot).
-    Smolvla = "smolvla"
+    Smolvla = "smolvla",
+    /// Layer-wise flow-matching head on a LLaVA-like model.
+    DitLayerwise = "dit_layerwise",
+    /// Gemma flow expert behind the last hidden states of a LLaVA-like model.
+    LateFusion = "late_fusion",
+    /// Flow expert beside every layer of a LLaVA-like model.
+    DeepFusion = "deep_fusion"
 }
 
 impl std::str::FromStr for Norm {

@@ -1,8 +1,12 @@
 //! One file per model system: from its checkpoint's files to a draft of its bundle.
 
 mod cogvla;
+mod deep_fusion;
+mod dit_layerwise;
 mod flow;
+mod late_fusion;
 mod lightvla;
+mod llava;
 mod openpi;
 mod openvla;
 mod openvla_oft;
@@ -48,6 +52,18 @@ pub(crate) fn with_draft<T>(
         }
         System::Smolvla => {
             let policy = smolvla::Smolvla::open(request)?;
+            write(policy.draft()?)
+        }
+        System::LateFusion => {
+            let policy = late_fusion::LateFusion::open(request)?;
+            write(policy.draft()?)
+        }
+        System::DeepFusion => {
+            let policy = deep_fusion::DeepFusion::open(request)?;
+            write(policy.draft()?)
+        }
+        System::DitLayerwise => {
+            let policy = dit_layerwise::DitLayerwise::open(request)?;
             write(policy.draft()?)
         }
     }

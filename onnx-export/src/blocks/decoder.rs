@@ -67,6 +67,8 @@ pub struct Decoder<'v> {
 pub enum Sees<'v> {
     /// Those of all tokens of the layer.
     Own,
+    /// Its own, and those of the tokens before it.
+    Past,
     /// The same, but the first token alone sees its own; it sees the others' too.
     OwnFirstApart,
     /// The memory's and those of all tokens of the layer.
@@ -227,6 +229,7 @@ fn attend(
 ) -> Result<Value, ExportError> {
     Ok(match sees {
         Sees::Own | Sees::MemoryOnly(_) => g.grouped_attention("attention", [q, k, v], heads)?,
+        Sees::Past => g.grouped_causal_attention("attention", [q, k, v], heads)?,
         Sees::Memory(memory) => {
             let length = joined(&memory[0].dims()[1], &k.dims()[1]);
             let k = g.concat("keys", 1, &[memory[0], k], &length)?;

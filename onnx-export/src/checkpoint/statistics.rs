@@ -13,6 +13,7 @@ use super::files::read_json;
 
 const FILE: &str = "dataset_statistics.json";
 const CONFIG: &str = "config.json";
+const PROCESSOR: &str = "processor_config.json";
 
 /// Where a system's statistics may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum StatisticsSource {
     File,
     /// `dataset_statistics.json`, or `norm_stats` of `config.json` where that file is absent.
     FileOrConfig,
+    /// `statistics` of `processor_config.json`.
+    Processor,
 }
 
 /// Which of the statistics bound the values.
@@ -56,6 +59,7 @@ pub struct Bounds {
 #[derive(Debug, Deserialize)]
 struct Entry {
     action: Columns,
+    #[serde(alias = "state")]
     proprio: Option<Columns>,
 }
 
@@ -69,6 +73,11 @@ struct Columns {
 }
 
 #[derive(Deserialize)]
+struct Processor {
+    statistics: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+#[derive(Deserialize)]
 struct Config {
     norm_stats: Option<BTreeMap<String, serde_json::Value>>,
 }
@@ -79,13 +88,17 @@ impl Statistics {
     /// # Errors
     /// No statistics, several and no `key`, none under `key`, or an entry of another form.
     pub fn read(dir: &Path, source: StatisticsSource, key: Option<&str>) -> Result<Self, CheckpointError> {
-        let (mut entries, file): (BTreeMap<String, serde_json::Value>, _) =
-            if source == StatisticsSource::FileOrConfig && !dir.join(FILE).exists() {
+        let (mut entries, file): (BTreeMap<String, serde_json::Value>, _) = match source {
+            StatisticsSource::FileOrConfig if !dir.join(FILE).exists() => {
                 let Config { norm_stats } = read_json(dir, CONFIG)?;
                 (norm_stats.unwrap_or_default(), CONFIG)
-            } else {
-                (read_json(dir, FILE)?, FILE)
-            };
+            }
+            StatisticsSource::File | StatisticsSource::FileOrConfig => (read_json(dir, FILE)?, FILE),
+            StatisticsSource::Processor => {
+                let Processor { statistics } = read_json(dir, PROCESSOR)?;
+                (statistics.unwrap_or_default(), PROCESSOR)
+            }
+        };
         let path = dir.join(file);
         let refuse = |reason| CheckpointError::File { what: "statistics", reason, path: path.clone() };
         let key = choose(&entries, key).map_err(refuse)?;

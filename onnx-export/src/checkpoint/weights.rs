@@ -219,7 +219,10 @@ impl Weights {
     }
 
     /// Gives the tensor `from` the name `to`.
-    pub(super) fn rename(&mut self, from: &str, to: &str) -> Result<(), CheckpointError> {
+    ///
+    /// # Errors
+    /// A tensor that has that name already.
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<(), CheckpointError> {
         let Some(tensor) = self.tensors.remove(from) else { return Ok(()) };
         let path = self.path_of(&tensor.place).to_owned();
         if self.tensors.insert(to.to_owned(), tensor).is_some() {

@@ -132,13 +132,7 @@ impl Builder<'_, '_> {
     /// # Errors
     /// As [`Builder::attention`], or queries and keys of different lengths.
     pub fn causal_attention(&mut self, label: &str, qkv: [&Value; 3], heads: u64) -> Result<Value, GraphError> {
-        let [q, k, _] = qkv;
-        let node = self.attention_node(label, qkv, HeadGroups { heads, groups: heads })?;
-        if q.dims != k.dims {
-            let reason = format!("causal {} and {} differ in length", list(&q.dims), list(&k.dims));
-            return Err(self.refuse(label, "Attention", reason));
-        }
-        self.emit(label, node.with(AttributeProto::int("is_causal", 1)), q.dtype, q.dims.clone())
+        self.grouped_causal_attention(label, qkv, HeadGroups { heads, groups: heads })
     }
 
     /// [`Builder::attention`] in which neighbouring query heads share a key and value head: `k`, `v [b, n, groups * d]`.
@@ -148,6 +142,25 @@ impl Builder<'_, '_> {
     pub fn grouped_attention(&mut self, label: &str, qkv: [&Value; 3], heads: HeadGroups) -> Result<Value, GraphError> {
         let node = self.attention_node(label, qkv, heads)?;
         self.emit(label, node, qkv[0].dtype, qkv[0].dims.clone())
+    }
+
+    /// [`Builder::grouped_attention`] in which a query sees its own and earlier keys; as many queries as keys.
+    ///
+    /// # Errors
+    /// As [`Builder::grouped_attention`], or queries and keys of different lengths.
+    pub fn grouped_causal_attention(
+        &mut self,
+        label: &str,
+        qkv: [&Value; 3],
+        heads: HeadGroups,
+    ) -> Result<Value, GraphError> {
+        let [q, k, _] = qkv;
+        let node = self.attention_node(label, qkv, heads)?;
+        if q.dims[..2] != k.dims[..2] {
+            let reason = format!("causal {} and {} differ in length", list(&q.dims), list(&k.dims));
+            return Err(self.refuse(label, "Attention", reason));
+        }
+        self.emit(label, node.with(AttributeProto::int("is_causal", 1)), q.dtype, q.dims.clone())
     }
 
     fn attention_node(&self, label: &str, [q, k, v]: [&Value; 3], heads: HeadGroups) -> Result<Node, GraphError> {

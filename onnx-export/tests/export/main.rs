@@ -5,6 +5,7 @@
 mod cogvla;
 mod edited;
 mod flow;
+mod fused;
 mod heads;
 mod manifest;
 mod openvla;

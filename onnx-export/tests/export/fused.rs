@@ -1,0 +1,156 @@
+//! Heads and experts on LLaVA-like models: what their checkpoints may not say, in exact words.
+
+use onnx_export::{ExportError, System};
+use serde_json::{Value, json};
+use vla_bundle::Bundle;
+
+use super::edited::Edited;
+use super::{exported, request};
+
+fn export(system: System, edited: &Edited) -> Result<Bundle, ExportError> {
+    let mut request = request(system, &edited.dir(), edited.out());
+    (request.unnorm_key, request.norm, request.chunk_size) = (None, None, None);
+    (request.image_pipeline, request.center_crop) = (None, None);
+    exported(&request)
+}
+
+fn refusal(system: System, case: &str, file: &str, change: impl FnOnce(&mut Value)) -> String {
+    let edited = Edited::of(case).with_json(file, change);
+    edited.anonymous(&export(system, &edited).unwrap_err().to_string())
+}
+
+fn of_head(change: impl FnOnce(&mut Value)) -> String {
+    refusal(System::DitLayerwise, "dit_layerwise", "config.json", change)
+}
+
+fn of_model(change: impl FnOnce(&mut Value)) -> String {
+    refusal(System::DitLayerwise, "dit_layerwise", "base_vlm/config.json", change)
+}
+
+fn of_late(change: impl FnOnce(&mut Value)) -> String {
+    refusal(System::LateFusion, "late_fusion_flow", "config.json", change)
+}
+
+fn of_deep(change: impl FnOnce(&mut Value)) -> String {
+    refusal(System::DeepFusion, "deep_fusion_v2", "config.json", change)
+}
+
+/// Shape and bytes by name.
+type Tensors = std::collections::BTreeMap<String, (Vec<u64>, Vec<u8>)>;
+
+const CONFIG: &str = "ROOT/checkpoint/config.json";
+
+#[test]
+fn a_heads_mode_must_be_said() {
+    let wanted = "wanted F1, F2, F3, F4 or F5: the tensors of all of them look the same";
+    let silent = of_head(|config| {
+        config.as_object_mut().unwrap().remove("head_mode");
+    });
+    assert_eq!(silent, format!("`head_mode`: got none, {wanted}: {CONFIG}"));
+    let unknown = of_head(|config| config["head_mode"] = json!("F6"));
+    assert_eq!(unknown, format!("`head_mode`: got `F6`, {wanted}: {CONFIG}"));
+}
+
+#[test]
+fn a_head_fits_its_language_model() {
+    let head = |name: &'static str, value: Value| {
+        of_head(|config| config["framework"]["action_model"]["diffusion_model_cfg"][name] = value)
+    };
+    assert_eq!(head("num_layers", json!(4)), format!("blocks in the checkpoint: got 5, wanted 4: {CONFIG}"));
+    assert_eq!(head("num_attention_heads", json!(4)), format!("heads times their width: got 64, wanted 48: {CONFIG}"));
+    let shallow = of_model(|config| config["text_config"]["num_hidden_layers"] = json!(4));
+    assert_eq!(shallow, format!("blocks of the head: got 5, wanted 1 to the 4 layers of the language model: {CONFIG}"));
+    let other = of_head(|config| config["framework"]["action_model"]["vl_layer_selection"] = json!("middle"));
+    assert_eq!(other, format!("`vl_layer_selection`: got `middle`, wanted `first` or `last`: {CONFIG}"));
+}
+
+#[test]
+fn the_pictures_token_is_in_the_vocabulary_and_the_tokenizer() {
+    let config = "ROOT/checkpoint/base_vlm/config.json";
+    for id in [-200, 1032] {
+        let got = of_model(|config| config["image_token_index"] = json!(id));
+        let wanted = "wanted a token of the vocabulary, 0 to 1031";
+        assert_eq!(got, format!("`image_token_index`: got {id}, {wanted}: {config}"));
+    }
+    let other = of_model(|config| config["image_token_index"] = json!(1024));
+    let path = "ROOT/checkpoint/base_vlm/tokenizer.json";
+    assert_eq!(other, format!("token `<image>`: got 1025, wanted `image_token_index` 1024: {path}"));
+    let patches = of_model(|config| config["image_seq_length"] = json!(15));
+    assert_eq!(patches, format!("`image_seq_length`: got 15, wanted 16: {config}"));
+    let long = of_model(|config| config["text_config"]["max_position_embeddings"] = json!(17));
+    assert_eq!(long, format!("tokens of 16 patches and a prompt: got at least 18, wanted at most 17: {config}"));
+}
+
+#[test]
+fn noise_and_target_agree() {
+    let got = of_late(|config| config["flow"]["t_noise"] = json!(0.0));
+    let wanted = "wanted 1 and `noise_minus_data`";
+    assert_eq!(got, format!("`t_noise` and `target`: got 0 and `noise_minus_data`, {wanted}: {CONFIG}"));
+    let got = of_late(|config| config["flow"]["suffix_layout"] = json!("actions_time"));
+    assert_eq!(got, format!("`suffix_layout`: got `actions_time`, wanted `time_actions`: {CONFIG}"));
+}
+
+#[test]
+fn statistics_are_not_guessed() {
+    let got = refusal(System::LateFusion, "late_fusion_flow", "processor_config.json", |processor| {
+        processor.as_object_mut().unwrap().remove("statistics");
+    });
+    assert_eq!(got, "statistics: got no data set: ROOT/checkpoint/processor_config.json");
+}
+
+#[test]
+fn geometry_is_refused_and_not_left_out() {
+    let got = of_deep(|config| config["use_geometric_branch"] = json!(true));
+    assert_eq!(got, format!("deep fusion on a model with `use_geometric_branch` is not supported yet: {CONFIG}"));
+    let got = of_late(|config| config["use_geometric_branch"] = json!(true));
+    assert_eq!(got, format!("late fusion on a model with `use_geometric_branch` is not supported yet: {CONFIG}"));
+}
+
+#[test]
+fn an_experts_layout_pattern_and_state_agree() {
+    let flow = |name: &'static str, value: Value| of_deep(|config| config["flow"][name] = value);
+    assert_eq!(
+        of_deep(|config| config["use_state"] = json!(false)),
+        format!("`suffix_layout`: got `state_actions_time`, wanted `actions_time`, for `use_state` is false: {CONFIG}")
+    );
+    assert_eq!(
+        of_deep(|config| config["state_dim"] = json!(null)),
+        format!("`state_dim`: got none, wanted the width of the state in the suffix: {CONFIG}")
+    );
+    assert_eq!(flow("velocity_read_start", json!(2)), format!("`velocity_read_start`: got 2, wanted 1: {CONFIG}"));
+    assert_eq!(flow("suffix_ar", json!([1, 0])), format!("entries of `suffix_ar`: got 2, wanted 12: {CONFIG}"));
+    assert_eq!(
+        flow("suffix_ar", json!(vec![0; 12])),
+        format!(
+            "first entry of `suffix_ar`: got 0, wanted 1: a prefix that sees the suffix changes with every step and \
+             cannot be kept: {CONFIG}"
+        )
+    );
+    assert_eq!(
+        flow("suffix_ar", json!([1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+        format!(
+            "`suffix_ar` [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], whose tokens do not all see each other, is not \
+             supported yet: {CONFIG}"
+        )
+    );
+    assert_eq!(flow("normalization", json!("none")), format!("`normalization`: got `none`, wanted `zscore`: {CONFIG}"));
+}
+
+#[test]
+fn an_expert_is_as_deep_as_its_prefix_and_has_its_heads() {
+    let change = |change: fn(&mut Tensors)| {
+        let edited = Edited::of("deep_fusion_v2").with_tensors(change);
+        edited.anonymous(&export(System::DeepFusion, &edited).unwrap_err().to_string())
+    };
+    let shallow = change(|tensors| tensors.retain(|name, _| !name.contains("expert_model.layers.3.")));
+    assert_eq!(
+        shallow,
+        format!("layers of the expert: got 3, wanted the 4 of the language model: no map of layers is known: {CONFIG}")
+    );
+    let other = change(|tensors| {
+        let tensor = tensors.get_mut("language_model_with_expert.expert_q_projs.1.weight").unwrap();
+        *tensor = (vec![32, 32], tensor.1[..32 * 32 * 2].to_vec());
+    });
+    let name = "language_model_with_expert.expert_q_projs.1.weight";
+    assert!(other.contains("got [32, 32], wanted [64, 32]"), "{name}: {other}");
+}
