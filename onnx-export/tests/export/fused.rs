@@ -52,6 +52,16 @@ fn a_heads_mode_must_be_said() {
 }
 
 #[test]
+fn a_state_that_the_original_writes_into_the_instruction_is_not_left_out() {
+    let edited = Edited::of("dit_layerwise").with_tensors(|tensors: &mut Tensors| {
+        tensors.retain(|name, _| !name.contains("state_encoder"));
+    });
+    let said = edited.anonymous(&export(System::DitLayerwise, &edited).unwrap_err().to_string());
+    let what = "a state of 8 values without `state_encoder`, which the original writes into the instruction";
+    assert!(said.starts_with(what), "{said}");
+}
+
+#[test]
 fn a_head_fits_its_language_model() {
     let head = |name: &'static str, value: Value| {
         of_head(|config| config["framework"]["action_model"]["diffusion_model_cfg"][name] = value)

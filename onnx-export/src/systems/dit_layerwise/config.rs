@@ -267,10 +267,13 @@ impl Raw {
         Ok(config)
     }
 
-    /// A head with an encoder for the state takes one.
+    /// A head with an encoder for the state takes one; where a state is said and there is no encoder, it is text.
     fn state_dim(&self, encoder: Option<u64>) -> Result<Option<u64>, ExportError> {
         match (encoder, self.framework.action_model.state_dim) {
-            (None, _) => Ok(None),
+            (None, None | Some(0)) => Ok(None),
+            (None, Some(dim)) => Err(self.unsupported(format!(
+                "a state of {dim} values without `state_encoder`, which the original writes into the instruction"
+            ))),
             (Some(_), Some(dim)) if dim > 0 => Ok(Some(dim)),
             (Some(_), _) => {
                 Err(self.mismatch("`state_dim`", "none".to_owned(), "the width that `state_encoder` takes"))
