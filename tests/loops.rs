@@ -52,6 +52,11 @@ fn inputs() -> Vec<(String, Tensor)> {
 
 /// Velocity `x * t + actions`.
 fn flow() -> (TempDir, Bundle) {
+    flow_from("fp32")
+}
+
+/// The same, whose noise is drawn in this precision.
+fn flow_from(precision: &str) -> (TempDir, Bundle) {
     let mut graph = Graph::new("velocity");
     let x = graph.input("x", Dtype::Fp32, &[fixed(2), fixed(3)]).unwrap();
     let t = graph.input("t", Dtype::Fp32, &[fixed(1)]).unwrap();
@@ -61,7 +66,7 @@ fn flow() -> (TempDir, Bundle) {
     let v = root.add("sum", &scaled, &actions).unwrap();
     graph.output("v", &v).unwrap();
     let stages = json!([{
-        "stage": "denoise", "body": ["velocity"], "noise": {"tensor": "flow.noise", "dtype": "fp32"}, "sample": "x",
+        "stage": "denoise", "body": ["velocity"], "noise": {"tensor": "flow.noise", "dtype": precision}, "sample": "x",
         "times": [{"tensor": "t", "encoding": {"kind": "scalar"}}], "prediction": "v", "result": "denoised", "steps": 2,
         "rule": {"kind": "flow", "t_noise": 1, "target": "noise_minus_data", "grid": "uniform_fp64"}
     }]);
@@ -107,6 +112,19 @@ fn a_seed_gives_the_same_actions_again_and_another_inference_others() {
 }
 
 #[test]
+fn drawn_noise_has_the_precision_of_the_original_and_given_noise_its_own() {
+    // 1.001 lies between the neighbours 1 and 1.0078125 of bf16.
+    let (_dir, bundle) = flow_from("bf16");
+    let mut policy = Policy::load(&bundle, &PolicyOptions::default()).unwrap();
+    let mut watch = Watch::default();
+    policy.run(inputs(), &Noise::Seeded { seed: 3, stream: 1 }, &mut watch).unwrap();
+    policy.run(inputs(), &given(&[1.001; 6]), &mut watch).unwrap();
+    let noise: Vec<&[f32]> = watch.noise.iter().map(Vec::as_slice).collect();
+    assert!(noise[0].iter().all(|x| x.to_bits().trailing_zeros() >= 16), "{noise:?}");
+    assert_eq!(noise[1], [1.001; 6]);
+}
+
+#[test]
 fn noise_of_another_length_or_without_a_value_is_refused() {
     let message = |numbers: &[f32]| denoise(None, &given(numbers)).unwrap_err().to_string();
     assert_eq!(message(&NOISE[1..]), "noise: got 5 numbers, the policy denoises [2, 3]");
@@ -138,6 +156,7 @@ fn steps_for_a_policy_that_does_not_denoise_are_refused() {
 struct Watch {
     stages: Vec<String>,
     tensors: Vec<String>,
+    noise: Vec<Vec<f32>>,
 }
 
 impl Observer for Watch {
@@ -147,7 +166,10 @@ impl Observer for Watch {
     fn wants_tensors(&self) -> bool {
         true
     }
-    fn tensor(&mut self, name: &str, _value: &Tensor) {
+    fn tensor(&mut self, name: &str, value: &Tensor) {
+        if name == "flow.noise" {
+            self.noise.extend(value.as_f32().map(<[f32]>::to_vec));
+        }
         self.tensors.push(name.to_owned());
     }
 }

@@ -192,3 +192,14 @@ fn a_loop_over_tokens_hands_on_what_it_makes() {
         ]
     );
 }
+
+#[test]
+fn a_tensor_is_handed_on_under_one_name() {
+    let said = found_in_autoregress(|stage, graph| {
+        graph["inputs"] = json!([spec("token", "int64", &json!([1, 1])), spec("again", "int64", &json!([1, 1]))]);
+        graph["outputs"][0]["dims"] = json!([1, 1]);
+        let twice = json!({"tensor": "again", "first": "token_first", "next": "token_next"});
+        stage["carry"].as_array_mut().unwrap().push(twice);
+    });
+    assert_eq!(said, ["autoregress: `token_next` goes on under two names"]);
+}
