@@ -2,33 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
 
-use std::path::Path;
+#[path = "shared/case.rs"]
+mod case;
+
 use std::process::Command;
 
-use serde_json::Value;
+use case::export;
 
 /// What `inspect` says about the bundle of a case, one line each.
 fn inspected(case: &str) -> Vec<String> {
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/checkpoints").join(case);
     let scratch = tempfile::tempdir().unwrap();
     let bundle = scratch.path().join("bundle").display().to_string();
-    let commands: Value = serde_json::from_slice(&std::fs::read(case.join("run.json")).unwrap()).unwrap();
-    let export =
-        commands["export"].as_array().unwrap().iter().skip(1).map(|argument| match argument.as_str().unwrap() {
-            "BUNDLE" => bundle.clone(),
-            other => other.to_owned(),
-        });
-    let export: Vec<String> = export.chain(["--golden".to_owned(), "off".to_owned()]).collect();
-    vla(&case, &export);
-    let text = vla(&case, &["inspect".to_owned(), bundle]);
-    text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
-}
-
-fn vla(case: &Path, arguments: &[String]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vla"));
-    let output = command.current_dir(case).args(arguments).env("RUST_LOG", "warn").output().unwrap();
+    export(case, &bundle, &["--golden", "off"]);
+    let output = Command::new(env!("CARGO_BIN_EXE_vla")).args(["inspect", &bundle]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
 fn assert_says(lines: &[String], wanted: &str) {

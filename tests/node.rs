@@ -1,6 +1,12 @@
 //! `vla node` as a program, against a robot on CycloneDDS.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "shared/arm.rs"]
+mod arm;
+#[path = "shared/case.rs"]
+mod case;
+#[path = "node/denoising.rs"]
+mod denoising;
 #[path = "node/eef.rs"]
 mod eef;
 #[path = "ros2/peer.rs"]

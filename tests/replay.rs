@@ -2,6 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
 
+#[path = "shared/arm.rs"]
+mod arm;
+#[path = "shared/case.rs"]
+mod case;
+#[path = "replay/denoising.rs"]
+mod denoising;
+#[path = "replay/pruning.rs"]
+mod pruning;
+#[path = "replay/recorded.rs"]
+mod recorded;
 #[path = "replay/state.rs"]
 mod state;
 
@@ -164,95 +174,4 @@ fn a_file_that_is_no_bag_is_refused() {
     let want = "vla: error: not a bag: the first bytes are [23, 20, 54, 65, 73, 74, 20, 64, 61, 74, 61, 0a, 0a, 45, 76, 65], \
                 wanted those of an MCAP file or an SQLite database: ";
     assert!(line.starts_with(want), "{line}");
-}
-
-/// An arm of eight joints with two cameras, for the small pruning policy.
-mod pruning {
-    use std::fmt::Write as _;
-
-    use vla_runtime::bag::BagWriter;
-    use vla_runtime::msg::{ActionChunk, Header, Image, JointState};
-
-    use super::*;
-
-    const CHECKPOINT: &str = "tests/data/checkpoints/lightvla_l1/checkpoint";
-    /// Two cameras; this checkpoint sees 70x70 pixels of each, in patches of 14x14.
-    const PATCHES: u32 = 2 * 5 * 5;
-
-    fn io() -> String {
-        let mut text = "rate_hz: 10\nactions:\n".to_owned();
-        for i in 1..=7 {
-            writeln!(text, "- {{name: j{i}, unit: rad, kind: joint_position}}").unwrap();
-        }
-        text += "state:\n";
-        for i in 1..=8 {
-            writeln!(text, "- {{name: j{i}, unit: rad, source: joint_position}}").unwrap();
-        }
-        text
-    }
-
-    fn profile() -> String {
-        let camera = |name: &str| {
-            format!("- {{kind: camera, camera: {name}, topic: /images/front, transport: raw, max_age_ms: 200}}\n")
-        };
-        let mut text = format!("format: 1\nrobot: eight\ninputs:\n{}{}", camera("front"), camera("wrist"));
-        text += "- kind: joint_states\n  max_age_ms: 200\n  joints:\n";
-        for i in 1..=8 {
-            writeln!(text, "  - {{joint: j{i}, state: j{i}, unit: rad, sign: 1, offset: 0.0}}").unwrap();
-        }
-        text += "outputs:\n- kind: joint_trajectory\n  joints:\n";
-        for i in 1..=7 {
-            writeln!(
-                text,
-                "  - {{joint: j{i}, action: j{i}, unit: rad, sign: 1, offset: 0.0, min: -9.0, max: 9.0, max_step: 9.0}}"
-            )
-            .unwrap();
-        }
-        text
-    }
-
-    /// The pictures of the raw bag, with eight joints beside them.
-    fn bag(path: &Path) {
-        let source = BagReader::open(&Path::new(ROOT).join("tests/data/bags/arm6_raw")).unwrap();
-        let mut bag = BagWriter::create(path).unwrap();
-        for message in source.messages().map(Result::unwrap).filter(|message| message.topic == "/images/front") {
-            let picture: Image = message.decode().unwrap();
-            let stamp = picture.header.stamp;
-            bag.write("/images/front", message.log_time, &picture).unwrap();
-            let name = (1..=8).map(|i| format!("j{i}")).collect();
-            let position = (1..=8).map(|i| 0.01 * f64::from(i)).collect();
-            let joints = JointState { header: Header::new(stamp.into(), ""), name, position, ..JointState::default() };
-            bag.write("/joint_states", message.log_time, &joints).unwrap();
-        }
-        bag.finish().unwrap();
-    }
-
-    #[test]
-    fn the_report_sums_up_the_kept_tokens_of_every_chunk_that_it_writes_beside_the_commands() {
-        let dir = tempfile::tempdir().unwrap();
-        let [bundle, io_file, robot, recorded, out] =
-            ["bundle", "io.yaml", "robot.yaml", "bag.mcap", "out.mcap"].map(|name| dir.path().join(name));
-        std::fs::write(&io_file, io()).unwrap();
-        std::fs::write(&robot, profile()).unwrap();
-        bag(&recorded);
-        let [bundle, io_file, robot, recorded, out] =
-            [&bundle, &io_file, &robot, &recorded, &out].map(|path| path.to_str().unwrap());
-        let files = ["--checkpoint", CHECKPOINT, "--io", io_file, "--out", bundle, "--cameras", "front,wrist"];
-        let shape = ["--chunk-size", "8", "--norm", "quantile", "--center-crop", "on"];
-        let kind =
-            ["--system", "lightvla", "--image-pipeline", "openvla_oft", "--unnorm-key", "libero_spatial_no_noops"];
-        stdout(&vla(&[&["export"][..], &files, &shape, &kind].concat()));
-        let params = ["--params", "launch/params/arm6.yaml", "--profile", robot, "--out", out];
-        let live = ["--ros-args", "-p", "dry_run:=false", "-p", "task:=stack the cups"];
-        let text = stdout(&vla(&[&["replay", bundle, recorded][..], &params, &live].concat()));
-
-        let run = BagReader::open(Path::new(out)).unwrap();
-        let chunks = run.messages().map(Result::unwrap).filter(|message| message.topic == "/vla_node/action_chunk");
-        let mut kept: Vec<u32> = chunks.map(|chunk| chunk.decode::<ActionChunk>().unwrap().kept_tokens).collect();
-        kept.sort_unstable();
-        assert!(kept.len() == 2 && kept[0] > 0 && kept[1] < PATCHES, "{kept:?}");
-        let want = format!("\nkept tokens  min {}, median {}, max {}\n", kept[0], kept[1], kept[1]);
-        assert!(text.contains("\nsent              2\n") && text.contains(&want), "{text}");
-        assert_eq!(run.topic("/vla_node/joint_trajectory").unwrap().count, 2);
-    }
 }
