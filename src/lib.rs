@@ -13,6 +13,7 @@ compile_error!("neither feature `humble` nor `jazzy` is on: the ROS graph wants 
 
 pub mod bag;
 pub mod cli;
+pub mod controller;
 pub mod deploy;
 pub mod drive;
 pub mod engine;
