@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
 
+#[path = "loops/allocations.rs"]
+mod allocations;
+
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -95,6 +98,16 @@ fn a_flow_integrates_from_the_given_noise() {
 }
 
 #[test]
+fn a_loop_that_is_watched_makes_what_one_that_is_not_makes_and_shows_each_step() {
+    let (_dir, bundle) = flow();
+    let mut watch = Watch::default();
+    let outputs = Policy::load(&bundle, &PolicyOptions::default()).unwrap().run(inputs(), &given(&NOISE), &mut watch);
+    assert_eq!(outputs.unwrap(), denoise(None, &given(&NOISE)).unwrap());
+    // n + a in the first step, a quarter of n and three quarters of a in the second one.
+    assert_eq!(watch.velocities, [[3.5, 1.0, 2.25, 4.0, -10.0, 3.0], [2.125, 1.75, 1.4375, 1.0, -3.5, 2.25]]);
+}
+
+#[test]
 fn fewer_steps_may_be_asked_for_and_the_result_says_how_many_ran() {
     // One step: n - (n + a) = -a.
     let outputs = denoise(Some(1), &given(&NOISE)).unwrap();
@@ -157,6 +170,7 @@ struct Watch {
     stages: Vec<String>,
     tensors: Vec<String>,
     noise: Vec<Vec<f32>>,
+    velocities: Vec<Vec<f32>>,
 }
 
 impl Observer for Watch {
@@ -169,6 +183,9 @@ impl Observer for Watch {
     fn tensor(&mut self, name: &str, value: &Tensor) {
         if name == "flow.noise" {
             self.noise.extend(value.as_f32().map(<[f32]>::to_vec));
+        }
+        if name.starts_with("v.step") {
+            self.velocities.extend(value.as_f32().map(<[f32]>::to_vec));
         }
         self.tensors.push(name.to_owned());
     }

@@ -13,7 +13,7 @@ use super::check::Lengths;
 use super::error::PolicyError;
 use super::observer::{Observer, observe};
 use super::schedule::Schedule;
-use super::stage::Stage;
+use super::stage::{Bound, Stage};
 use super::value;
 use crate::noise::Noise;
 use crate::tensor::{Tensor, TensorData};
@@ -26,7 +26,9 @@ pub(super) struct DenoiseLoop {
     /// Lengths of the sample.
     shape: Vec<usize>,
     /// Per step, per time input of the plan.
-    times: Vec<Vec<DynValue>>,
+    times: Vec<Vec<Tensor>>,
+    /// The times of the step that runs, per time input of the plan.
+    now: Vec<DynValue>,
 }
 
 impl DenoiseLoop {
@@ -44,13 +46,11 @@ impl DenoiseLoop {
         let spec = inputs.into_iter().find(|spec| spec.name == plan.sample);
         let length = |dim: &Dim| if let Dim::Fixed(length) = dim { *length as usize } else { 1 };
         let shape = spec.expect("a checked plan has a reader of its sample").dims.iter().map(length).collect();
-        let mut times = Vec::with_capacity(steps as usize);
-        for step in 0..steps {
-            let time =
-                |input: &vla_bundle::TimeInput| value::from_host(&input.tensor, schedule.time(&input.encoding, step));
-            times.push(plan.times.iter().map(time).collect::<Result<_, _>>()?);
-        }
-        Ok(Self { plan: plan.clone(), body, schedule, shape, times })
+        let at = |step| plan.times.iter().map(|input| schedule.time(&input.encoding, step)).collect::<Vec<_>>();
+        let times: Vec<_> = (0..steps).map(at).collect();
+        let first = plan.times.iter().zip(times[0].clone());
+        let now = first.map(|(input, time)| value::from_host(&input.tensor, time)).collect::<Result<_, _>>()?;
+        Ok(Self { plan: plan.clone(), body, schedule, shape, times, now })
     }
 
     /// Steps of one run.
@@ -72,27 +72,79 @@ impl DenoiseLoop {
             observer.tensor(&self.plan.noise.tensor, &noise);
         }
         let mut sample = value::from_host(&self.plan.sample, noise)?;
-        for (step, times) in (0..).zip(&self.times) {
-            let mut lengths = lengths.clone();
-            let mut made = BTreeMap::new();
-            for stage in &mut self.body {
-                observer.stage(&stage.name);
-                let time = |name: &str| self.plan.times.iter().position(|input| input.tensor == name);
-                let lookup = |name: &str| {
-                    let own = if name == self.plan.sample { Some(&sample) } else { time(name).map(|at| &times[at]) };
-                    own.or_else(|| made.get(name)).or_else(|| outer(name))
-                };
-                let on_host = |name: &str| all || name == self.plan.prediction;
-                let new = stage.run(&lookup, &on_host, &mut lengths)?;
-                observe(observer, &new, Some(step))?;
-                made.extend(new);
-            }
-            self.advance(step, &mut sample, made.get(&self.plan.prediction))?;
+        if self.body.iter().all(Stage::makes_fixed_lengths) {
+            self.run_bound((outer, lengths), &mut sample, observer)?;
+        } else {
+            self.run_anew((outer, lengths), &mut sample, observer)?;
         }
         if all {
             observer.tensor(&self.plan.result, &value::to_host(&self.plan.result, &sample)?);
         }
         Ok((self.plan.result.clone(), sample))
+    }
+
+    /// All tensors of the body are bound once, and nothing is allocated per step.
+    fn run_bound(
+        &mut self,
+        (outer, lengths): Outside<'_, '_, '_>,
+        sample: &mut DynValue,
+        observer: &mut dyn Observer,
+    ) -> Result<(), PolicyError> {
+        let Self { plan, body, times, now, schedule, .. } = self;
+        let all = observer.wants_tensors();
+        let on_host = |name: &str| all || name == plan.prediction;
+        let mut lengths = lengths.clone();
+        let mut bound: Vec<Bound> = Vec::with_capacity(body.len());
+        for stage in &*body {
+            let lookup = |name: &str| {
+                let made = || bound.iter().find_map(|bound| bound.made(name));
+                own(plan, (name, sample, now)).or_else(made).or_else(|| outer(name))
+            };
+            let next = stage.bind(&lookup, &on_host, &mut lengths)?;
+            bound.push(next);
+        }
+        for (step, times) in (0..).zip(&*times) {
+            set(plan, now, times)?;
+            for (stage, bound) in body.iter_mut().zip(&mut bound) {
+                observer.stage(&stage.name);
+                stage.renew(bound, &plan.sample, sample)?;
+                for (input, time) in plan.times.iter().zip(&*now) {
+                    stage.renew(bound, &input.tensor, time)?;
+                }
+                stage.repeat(bound)?;
+                observe(observer, &bound.made, Some(step))?;
+            }
+            let prediction = bound.iter().find_map(|bound| bound.made(&plan.prediction));
+            advance((plan, schedule), step, sample, prediction)?;
+        }
+        Ok(())
+    }
+
+    /// Every step finds room for what it makes, because its lengths are known then only.
+    fn run_anew(
+        &mut self,
+        (outer, lengths): Outside<'_, '_, '_>,
+        sample: &mut DynValue,
+        observer: &mut dyn Observer,
+    ) -> Result<(), PolicyError> {
+        let Self { plan, body, times, now, schedule, .. } = self;
+        let all = observer.wants_tensors();
+        for (step, times) in (0..).zip(&*times) {
+            set(plan, now, times)?;
+            let mut lengths = lengths.clone();
+            let mut made = BTreeMap::new();
+            for stage in &mut *body {
+                observer.stage(&stage.name);
+                let lookup =
+                    |name: &str| own(plan, (name, sample, now)).or_else(|| made.get(name)).or_else(|| outer(name));
+                let on_host = |name: &str| all || name == plan.prediction;
+                let new = stage.run(&lookup, &on_host, &mut lengths)?;
+                observe(observer, &new, Some(step))?;
+                made.extend(new);
+            }
+            advance((plan, schedule), step, sample, made.get(&plan.prediction))?;
+        }
+        Ok(())
     }
 
     fn noise(&self, source: &Noise) -> Result<Tensor, PolicyError> {
@@ -105,17 +157,40 @@ impl DenoiseLoop {
         finite(&self.plan.noise.tensor, 0, &numbers)?;
         Ok(Tensor::new(self.shape.clone(), TensorData::F32(numbers)))
     }
+}
 
-    fn advance(&self, step: u64, sample: &mut DynValue, prediction: Option<&DynValue>) -> Result<(), PolicyError> {
-        let name = &self.plan.prediction;
-        let fail = |e: ort::Error| PolicyError::Value { name: name.clone(), reason: e.to_string() };
-        let prediction = prediction.expect("a checked plan has a maker of its prediction");
-        let (_, prediction) = prediction.try_extract_tensor::<f32>().map_err(fail)?;
-        finite(name, step, prediction)?;
-        let (_, sample) = sample.try_extract_tensor_mut::<f32>().map_err(fail)?;
-        self.schedule.advance(step, sample, prediction);
-        Ok(())
+/// What was made before the loop, and its lengths.
+type Outside<'a, 'v, 'm> = (&'a dyn Fn(&str) -> Option<&'v DynValue>, &'a Lengths<'m>);
+
+/// The sample or a time, where that is what the name stands for.
+fn own<'v>(plan: &Denoise, (name, sample, now): (&str, &'v DynValue, &'v [DynValue])) -> Option<&'v DynValue> {
+    if name == plan.sample {
+        return Some(sample);
     }
+    plan.times.iter().zip(now).find_map(|(input, time)| (input.tensor == name).then_some(time))
+}
+
+/// Makes `times` the present ones.
+fn set(plan: &Denoise, now: &mut [DynValue], times: &[Tensor]) -> Result<(), PolicyError> {
+    let inputs = plan.times.iter().zip(times).zip(now);
+    inputs.into_iter().try_for_each(|((input, time), now)| value::overwrite(&input.tensor, now, time))
+}
+
+/// The sample of the next step.
+fn advance(
+    (plan, schedule): (&Denoise, &Schedule),
+    step: u64,
+    sample: &mut DynValue,
+    prediction: Option<&DynValue>,
+) -> Result<(), PolicyError> {
+    let name = &plan.prediction;
+    let fail = |e: ort::Error| PolicyError::Value { name: name.clone(), reason: e.to_string() };
+    let prediction = prediction.expect("a checked plan has a maker of its prediction");
+    let (_, prediction) = prediction.try_extract_tensor::<f32>().map_err(fail)?;
+    finite(name, step, prediction)?;
+    let (_, sample) = sample.try_extract_tensor_mut::<f32>().map_err(fail)?;
+    schedule.advance(step, sample, prediction);
+    Ok(())
 }
 
 /// A number that is none would spread over the whole sample.

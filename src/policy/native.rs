@@ -1,4 +1,5 @@
-//! The few calls of ONNX Runtime's C interface that `ort` offers only when it is pinned to a newer library.
+//! The few calls of ONNX Runtime's C interface that `ort` offers only when it is pinned to a newer library, or with more
+//! than they need.
 
 #![expect(unsafe_code, reason = "a C library: every call states why its contract holds")]
 
@@ -7,7 +8,7 @@ use std::path::Path;
 
 use libloading::{Library, Symbol};
 use ort::AsPointer;
-use ort::session::Session;
+use ort::session::{IoBinding, Session};
 use ort::sys::{OrtApiBase, OrtEpAssignedNode, OrtEpAssignedSubgraph, OrtSession, OrtStatusPtr};
 
 /// An ONNX Runtime library that is loaded.
@@ -111,6 +112,12 @@ struct Api24 {
     node_name: unsafe extern "system" fn(*const OrtEpAssignedNode, *mut *const c_char) -> OrtStatusPtr,
     node_domain: unsafe extern "system" fn(*const OrtEpAssignedNode, *mut *const c_char) -> OrtStatusPtr,
     node_operator: unsafe extern "system" fn(*const OrtEpAssignedNode, *mut *const c_char) -> OrtStatusPtr,
+}
+
+/// Runs `session` on what is bound. `Session::run_binding` would make new handles of every output.
+pub(super) fn run_bound(session: &mut Session, binding: &IoBinding) -> Result<(), String> {
+    // SAFETY: both are alive, and nobody else runs the session; options may be null.
+    check(unsafe { (ort::api().RunWithBinding)(session.ptr().cast_mut(), std::ptr::null(), binding.ptr()) })
 }
 
 fn check(status: OrtStatusPtr) -> Result<(), String> {

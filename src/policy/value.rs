@@ -1,7 +1,9 @@
 //! Host tensors to ONNX Runtime's values and back.
 
 use half::{bf16, f16};
+use ort::memory::Allocator;
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor as OrtTensor, TensorElementType};
+use vla_bundle::Dtype;
 
 use super::error::PolicyError;
 use crate::tensor::{Tensor, TensorData};
@@ -17,6 +19,27 @@ pub(super) fn from_host(name: &str, tensor: Tensor) -> Result<DynValue, PolicyEr
         TensorData::Bool(values) => OrtTensor::from_array((shape, values)).map(OrtTensor::into_dyn),
     };
     value.map_err(|e| PolicyError::Value { name: name.to_owned(), reason: e.to_string() })
+}
+
+/// A tensor of `shape` whose numbers are not written yet.
+pub(super) fn unwritten(allocator: &Allocator, dtype: Dtype, shape: &[usize]) -> ort::Result<DynValue> {
+    Ok(match dtype {
+        Dtype::Fp32 => OrtTensor::<f32>::new(allocator, shape)?.into_dyn(),
+        Dtype::Fp16 => OrtTensor::<f16>::new(allocator, shape)?.into_dyn(),
+        Dtype::Bf16 => OrtTensor::<bf16>::new(allocator, shape)?.into_dyn(),
+        Dtype::Int64 => OrtTensor::<i64>::new(allocator, shape)?.into_dyn(),
+        Dtype::Bool => OrtTensor::<bool>::new(allocator, shape)?.into_dyn(),
+    })
+}
+
+/// Overwrites a value on the host with the numbers of a tensor of its type and length.
+pub(super) fn overwrite(name: &str, value: &mut DynValue, tensor: &Tensor) -> Result<(), PolicyError> {
+    let written = match tensor.data() {
+        TensorData::F32(numbers) => value.try_extract_tensor_mut().map(|(_, into)| into.copy_from_slice(numbers)),
+        TensorData::I64(numbers) => value.try_extract_tensor_mut().map(|(_, into)| into.copy_from_slice(numbers)),
+        TensorData::Bool(numbers) => value.try_extract_tensor_mut().map(|(_, into)| into.copy_from_slice(numbers)),
+    };
+    written.map_err(|e| PolicyError::Value { name: name.to_owned(), reason: e.to_string() })
 }
 
 /// Copies a value to the host; fp16 and bf16 become f32.
