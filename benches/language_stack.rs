@@ -52,7 +52,7 @@ fn main() -> Result<(), Error> {
     let mut pruner = load(&runtime, &bundle, "prune", &[("patches", PATCHES), ("tail", TASK - 1)])?;
 
     let mut all: Vec<_> = std::iter::once(&mut gemm).chain(&mut stacks).chain([&mut pruner]).collect();
-    interleaved(&mut all, RUNS)?;
+    interleaved(&mut all, RUNS, &mut || Ok(()))?;
     let roof = gflop(CHAIN * 2 * SIDE * SIDE * SIDE) / gemm.median();
     println!("{THREADS} threads, fp32, median of {RUNS} runs");
     println!("sgemm {SIDE}, chain of {CHAIN}: {:.1} ms, {roof:.0} GFLOP/s", gemm.median() * 1e3);

@@ -7,7 +7,6 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use onnx_export::blocks::{Condition, LlamaConfig, Routing, routed_llama};
@@ -17,10 +16,12 @@ use onnx_export::graph::{Graph, fixed, symbol};
 use ort::value::{DynValue, Tensor};
 use vla_bundle::Dtype;
 
+#[path = "shared/random_weights.rs"]
+mod random_weights;
 #[path = "shared/timed.rs"]
 mod timed;
 
-use timed::{Error, THREADS, Timed, interleaved, noise, random, session, signed};
+use timed::{Error, THREADS, Timed, interleaved, random, session, signed};
 
 const RUNS: usize = 9;
 const TOKENS: u64 = 256;
@@ -50,14 +51,14 @@ fn main() -> Result<(), Error> {
     let runtime = ort::init_from(&library)?.with_telemetry(false).build()?;
     let scratch = tempfile::tempdir()?;
     let kept: BTreeMap<u64, u64> = (8..32).zip(KEPT).collect();
-    write_weights(scratch.path())?;
+    random_weights::write(scratch.path(), &tensors())?;
     let weights = Weights::open_safetensors(scratch.path())?;
     let pruned = stack(&weights, scratch.path(), ("pruned", kept))?;
     let plain = stack(&weights, scratch.path(), ("plain", BTreeMap::new()))?;
     let [flops_plain, flops_pruned] = [flops(&plain)?, flops(&pruned)?];
     let mut plain = Timed::new(session(&runtime, &plain)?, inputs()?);
     let mut pruned = Timed::new(session(&runtime, &pruned)?, inputs()?);
-    interleaved(&mut [&mut plain, &mut pruned], RUNS)?;
+    interleaved(&mut [&mut plain, &mut pruned], RUNS, &mut || Ok(()))?;
 
     println!("{THREADS} threads, fp32, {TOKENS} tokens of which {PATCHES} are prunable, median of {RUNS} runs");
     for (name, timed, flops) in [("without pruning", &plain, flops_plain), ("with pruning", &pruned, flops_pruned)] {
@@ -121,26 +122,4 @@ fn tensors() -> Vec<(String, Vec<u64>)> {
         add("router.router.bias", &[2]);
     }
     all
-}
-
-fn write_weights(dir: &Path) -> Result<(), Error> {
-    let (mut header, mut end) = (serde_json::Map::new(), 0);
-    for (name, shape) in tensors() {
-        let begin = end;
-        end += 2 * shape.iter().product::<u64>();
-        header.insert(name, serde_json::json!({"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}));
-    }
-    let header = serde_json::to_vec(&header)?;
-    let mut file = std::io::BufWriter::new(std::fs::File::create(dir.join("model.safetensors"))?);
-    file.write_all(&(header.len() as u64).to_le_bytes())?;
-    file.write_all(&header)?;
-    for (seed, (_, shape)) in tensors().iter().enumerate() {
-        // Rows that keep the size of what they multiply; norms near 1 are not needed for that.
-        let scale = (3.0 / *shape.last().unwrap_or(&1) as f32).sqrt();
-        let values = noise(shape.iter().product::<u64>() as usize, seed as u64);
-        let bytes: Vec<u8> =
-            values.iter().flat_map(|value| half::bf16::from_f32(value * scale).to_le_bytes()).collect();
-        file.write_all(&bytes)?;
-    }
-    Ok(file.flush()?)
 }

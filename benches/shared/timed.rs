@@ -44,14 +44,19 @@ impl Timed {
     }
 }
 
-/// Runs all of them once to warm up, then `runs` times one after the other.
-pub fn interleaved(all: &mut [&mut Timed], runs: usize) -> Result<(), Error> {
+/// Runs all of them once to warm up, then `runs` times one after the other, and each time `more` behind them.
+pub fn interleaved(
+    all: &mut [&mut Timed],
+    runs: usize,
+    more: &mut dyn FnMut() -> Result<(), Error>,
+) -> Result<(), Error> {
     all.iter_mut().try_for_each(|warm_up| warm_up.run().map(drop))?;
     for _ in 0..runs {
         for timed in all.iter_mut() {
             let seconds = timed.run()?;
             timed.seconds.push(seconds);
         }
+        more()?;
     }
     Ok(())
 }
