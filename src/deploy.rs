@@ -21,7 +21,7 @@ use vla_bundle::{Bundle, Io, RotationConvention, Unit};
 
 use crate::profile::{Profile, Transport};
 use crate::time::Span;
-use crate::types::View;
+use crate::types::{Arrives, View};
 
 pub use declared::{Declared, ParamKind, Setting, declare};
 pub use output::{
@@ -63,10 +63,19 @@ pub struct CameraInput {
     pub latency: Span,
     /// Width and height that its pictures have; `None` where any will do.
     pub size: Option<[u32; 2]>,
-    /// Topic of its `sensor_msgs/CameraInfo` as written; `None` where nobody needs it.
-    pub camera_info: Option<String>,
+    /// Its `sensor_msgs/CameraInfo`; `None` where nobody needs it.
+    pub camera_info: Option<InfoInput>,
     /// What is done to every picture before the policy's own steps.
     pub view: View,
+}
+
+/// Where a camera's infos come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InfoInput {
+    /// Topic as written: absolute, relative or private (`~/`).
+    pub topic: String,
+    /// What the pictures are that it is about.
+    pub arrives: Arrives,
 }
 
 /// Where joint positions come from.
@@ -186,7 +195,7 @@ impl Deployment {
     pub fn check(bundle: &Bundle, profile: &Profile, parameters: RunParameters) -> Result<Self, DeployError> {
         let manifest = bundle.manifest();
         let mut problems = Vec::new();
-        let cameras = inputs::cameras(&manifest.streams.cameras, profile, &parameters, &mut problems);
+        let cameras = inputs::cameras(&manifest.streams, profile, &parameters, &mut problems);
         schedule(manifest.actions.chunk_size, &parameters, &mut problems);
         let Some(io) = &manifest.io else {
             problems.push(UNNAMED.to_owned());

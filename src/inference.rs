@@ -75,9 +75,9 @@ impl Inference {
     /// A picture, state or instruction that the policy cannot take; a failure inside a graph; an action that is not a
     /// finite number.
     pub fn infer(&mut self, observation: &Observation, observer: &mut dyn Observer) -> Result<Outcome, InferenceError> {
-        let Observation { frames, lenses, state, task, noise, .. } = observation;
+        let Observation { frames, optics, state, task, noise, .. } = observation;
         observer.stage("preprocess");
-        self.preprocessor.straighten(lenses);
+        self.preprocessor.see(optics);
         let inputs = self.preprocessor.run(frames, state.as_deref(), task)?;
         if observer.wants_tensors() {
             for (name, tensor) in &inputs {

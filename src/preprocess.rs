@@ -7,7 +7,7 @@ use std::panic::resume_unwind;
 use vla_bundle::{Bundle, Dim, Input, Manifest, Source, TextStep};
 
 use crate::tensor::{Tensor, TensorData};
-use crate::types::{Frame, Lens, View};
+use crate::types::{Frame, Optics, View};
 
 pub mod bins;
 pub mod image;
@@ -33,6 +33,8 @@ mod undistort;
 #[cfg(test)]
 mod goldens;
 #[cfg(test)]
+mod intrinsics;
+#[cfg(test)]
 mod odd_sizes;
 
 use bins::StateText;
@@ -47,6 +49,8 @@ pub struct Preprocessor {
     cameras: Vec<Camera>,
     /// Tensors made from all cameras and their shapes, by name.
     pictures: BTreeMap<String, Vec<usize>>,
+    /// Tensors that tell how all cameras saw a picture tensor, and that one's name.
+    intrinsics: Vec<(String, String)>,
     states: Vec<(String, StatePipeline)>,
     texts: Vec<Text>,
     texts_with_state: Vec<TextWithState>,
@@ -76,6 +80,8 @@ pub enum PreprocessError {
     Picture { camera: String, source: PictureError },
     #[error("camera `{camera}`: {source}")]
     View { camera: String, source: ViewError },
+    #[error("camera `{camera}`: nothing says how it sees, the policy takes its intrinsics")]
+    Intrinsics { camera: String },
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -117,6 +123,7 @@ impl Preprocessor {
         let mut made = Self {
             cameras: manifest.streams.cameras.iter().map(|stream| camera(&stream.name)).collect(),
             pictures: BTreeMap::new(),
+            intrinsics: Vec::new(),
             states: Vec::new(),
             texts: Vec::new(),
             texts_with_state: Vec::new(),
@@ -134,11 +141,11 @@ impl Preprocessor {
         self.cameras.iter_mut().zip(views).for_each(|(camera, view)| camera.viewer = Viewer::new(view));
     }
 
-    /// Straightens the pictures of every camera that has a lens here, in the manifest's camera order.
-    pub fn straighten<L: Borrow<Lens>>(&mut self, lenses: &[Option<L>]) {
-        for (camera, lens) in self.cameras.iter_mut().zip(lenses) {
-            if let Some(lens) = lens {
-                camera.viewer.straighten(lens.borrow());
+    /// Every camera that has optics here sees like this from now on, in the manifest's camera order.
+    pub fn see<O: Borrow<Optics>>(&mut self, optics: &[Option<O>]) {
+        for (camera, optics) in self.cameras.iter_mut().zip(optics) {
+            if let Some(optics) = optics {
+                camera.viewer.see(optics.borrow());
             }
         }
     }
@@ -156,6 +163,7 @@ impl Preprocessor {
                     camera.pipelines.insert(tensor.clone(), pipeline);
                 }
             }
+            Source::Intrinsics { of } => self.intrinsics.push((tensor, of.clone())),
             Source::State { steps } => {
                 self.states.push((tensor, StatePipeline::new(steps, state_dim(manifest))));
             }
@@ -197,6 +205,9 @@ impl Preprocessor {
             tensors.push(text.tensor(task, Some(&words.apply(state)?))?);
         }
         tensors.extend(self.prepare_pictures(frames)?);
+        for (tensor, of) in &self.intrinsics {
+            tensors.push((tensor.clone(), intrinsics(&self.cameras, of)?));
+        }
         Ok(tensors)
     }
 
@@ -274,6 +285,19 @@ impl Text {
     }
 }
 
+/// K of every camera in pixels of the tensor `of`: `[cameras, 3, 3]`.
+fn intrinsics(cameras: &[Camera], of: &str) -> Result<Tensor, PreprocessError> {
+    let mut values = Vec::with_capacity(9 * cameras.len());
+    for camera in cameras {
+        let seen = camera.viewer.pinhole().zip(camera.pipelines.get(of));
+        let Some((pinhole, pipeline)) = seen else {
+            return Err(PreprocessError::Intrinsics { camera: camera.name.clone() });
+        };
+        values.extend(pipeline.pinhole(pinhole).matrix().map(|value| value as f32));
+    }
+    Ok(Tensor::new(vec![cameras.len(), 3, 3], TensorData::F32(values)))
+}
+
 fn state_dim(manifest: &Manifest) -> usize {
     manifest.streams.state.as_ref().map_or(0, |state| state.dim)
 }
@@ -299,7 +323,7 @@ mod tests {
     use vla_bundle::Integrity;
 
     use super::*;
-    use crate::types::{Encoding, Region, Rotation};
+    use crate::types::{Encoding, Pinhole, Region, Rotation};
 
     /// Two cameras, three state values and at most 9 tokens; the graph is a stub that nobody runs here.
     fn bundle(dir: &Path) -> Bundle {
@@ -395,6 +419,38 @@ mod tests {
         let levels = |values: [u8; 6]| values.map(|value| f32::from(value) / 255.0);
         assert_eq!(pixels[..6], levels([15, 12, 9, 6, 3, 0]), "front, red, turned");
         assert_eq!(pixels[18..24], levels([9, 12, 15, 18, 21, 24]), "wrist, red");
+    }
+
+    /// By hand: 2 x 2 pixels from column 1 on, turned: 2 - 1 - (0.75 - 1) and 2 - 1 - 0.5; the wrist's as they are.
+    /// Then 3 columns of 2, whose borders stay: (1.25 + 0.5) 1.5 - 0.5.
+    #[test]
+    fn how_each_camera_sees_its_view_is_a_tensor_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(bundle(dir.path()));
+        let path = dir.path().join("manifest.json");
+        let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        manifest["streams"]["intrinsics"] = json!("pinhole");
+        let inputs = manifest["inputs"].as_array_mut().unwrap();
+        inputs.push(json!({ "tensor": "k", "source": { "from": "intrinsics", "of": "pixels" } }));
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        let mut preprocessor = Preprocessor::new(&Bundle::load(dir.path(), Integrity::Sizes).unwrap()).unwrap();
+        let frames = [frame(Encoding::Rgb8, 0), frame(Encoding::Rgb8, 9)];
+        let pinhole = |focal, center| Optics::Straight(Pinhole { size: [3, 2], focal, center });
+        let (rotation, region) = (Rotation::UpsideDown, Some(Region { x: 1, y: 0, width: 2, height: 2 }));
+        let front = View { optics: Some(pinhole([8.0, 9.0], [0.75, 0.5])), region, rotation, flip: None };
+        preprocessor.look_through([&front, &View::default()]);
+        let blind = preprocessor.run(&frames, Some(&[0.0; 3]), "go").unwrap_err().to_string();
+        assert_eq!(blind, "camera `wrist`: nothing says how it sees, the policy takes its intrinsics");
+        preprocessor.see(&[None, Some(pinhole([6.0, 7.0], [1.25, 0.25]))]);
+        let made = preprocessor.run(&frames, Some(&[0.0; 3]), "go").unwrap();
+        let made = made.iter().find(|(name, _)| name == "k").unwrap().1.clone();
+        let front = [12.0, 0.0, 2.125, 0.0, 9.0, 0.5, 0.0, 0.0, 1.0];
+        let wrist = [6.0, 0.0, 1.25, 0.0, 7.0, 0.25, 0.0, 0.0, 1.0];
+        assert_eq!(made, Tensor::new(vec![2, 3, 3], TensorData::F32([front, wrist].concat())));
+        let other = Optics::Straight(Pinhole { size: [4, 2], focal: [6.0, 7.0], center: [1.25, 0.25] });
+        preprocessor.see(&[None, Some(other)]);
+        let refused = preprocessor.run(&frames, Some(&[0.0; 3]), "go").unwrap_err().to_string();
+        assert_eq!(refused, "camera `wrist`: picture of 3 x 2 pixels, its camera info is of 4 x 2");
     }
 
     #[test]

@@ -76,8 +76,8 @@ impl Sync {
             Value::Frame { camera, frame } => {
                 self.camera(camera, "images")?.accept(Held { stamp, received, value: frame }, horizon)
             }
-            Value::Lens { camera, lens } => {
-                self.camera(camera, "camera_info")?.accept_lens(lens);
+            Value::Optics { camera, optics } => {
+                self.camera(camera, "camera_info")?.accept_optics(optics);
                 Ok(())
             }
             Value::Joints(sample) => match &mut self.joints {
@@ -116,12 +116,12 @@ impl Sync {
         let (stamp, frame_id) = (anchor.stamp, anchor.value.frame_id.clone());
         let task = self.task()?;
         let frames = self.streams().filter_map(Stream::newest).map(|held| Arc::clone(&held.value)).collect();
-        let lenses = self.cameras.iter().map(|camera| camera.lens().cloned()).collect();
+        let optics = self.cameras.iter().map(|camera| camera.optics().cloned()).collect();
         let measured = self.measured(now)?;
         let value = |state: &StateValue| self.measure(state.from, measured).map(|value| state.line.at(value));
         let state = self.state.as_ref().map(|state| state.iter().filter_map(value).collect());
         let observation =
-            Observation { stamp, frame_id, frames, lenses, state, task: Arc::clone(task), noise: Noise::default() };
+            Observation { stamp, frame_id, frames, optics, state, task: Arc::clone(task), noise: Noise::default() };
         self.observed = Some(stamp);
         Ok(observation)
     }

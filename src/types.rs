@@ -5,6 +5,7 @@
 
 mod frame;
 mod lens;
+mod pinhole;
 mod view;
 
 use std::marker::PhantomData;
@@ -15,7 +16,8 @@ use crate::noise::Noise;
 use crate::time::{Span, Stamp};
 
 pub use frame::{Encoding, Frame, Layout, LayoutError, Mosaic};
-pub use lens::{Calibration, Lens, LensError};
+pub use lens::{Arrives, Calibration, Lens, LensError, Optics, Readout};
+pub use pinhole::Pinhole;
 pub use view::{Flip, Region, Rotation, View};
 
 /// One message of one stream, as it arrived.
@@ -39,12 +41,12 @@ pub enum Value {
         /// The picture.
         frame: Arc<Frame>,
     },
-    /// How the camera with this index bends what it sees.
-    Lens {
+    /// How the camera with this index sees.
+    Optics {
         /// Index into the deployment's cameras.
         camera: usize,
-        /// The lens.
-        lens: Arc<Lens>,
+        /// What its camera info says.
+        optics: Arc<Optics>,
     },
     /// Joint positions by name.
     Joints(JointSample),
@@ -109,8 +111,8 @@ pub struct Observation {
     pub frame_id: String,
     /// One per camera, in the manifest's order.
     pub frames: Vec<Arc<Frame>>,
-    /// One per frame: what a `sensor_msgs/CameraInfo` says about its camera; `None` where nobody asked for it.
-    pub lenses: Vec<Option<Arc<Lens>>>,
+    /// One per frame, or none: what a `sensor_msgs/CameraInfo` says about its camera; `None` where nobody asked for it.
+    pub optics: Vec<Option<Arc<Optics>>>,
     /// The state vector in the manifest's order and units; `None` where the policy takes none.
     pub state: Option<Vec<f64>>,
     /// The instruction.

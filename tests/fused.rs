@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
 
+#[path = "fused/geometry.rs"]
+mod geometry;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -8,6 +8,8 @@ mod arm;
 mod case;
 #[path = "replay/denoising.rs"]
 mod denoising;
+#[path = "replay/geometry.rs"]
+mod geometry;
 #[path = "replay/pruning.rs"]
 mod pruning;
 #[path = "replay/recorded.rs"]

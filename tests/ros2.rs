@@ -11,7 +11,7 @@ use serde_json::json;
 use vla_runtime::drive::ros::{Dds, DdsSettings, Network, Services, Session as _, Text, Transport as _};
 use vla_runtime::msg::{ActionChunk, Duration, Header, JointTrajectory};
 use vla_runtime::time::Stamp;
-use vla_runtime::types::Encoding;
+use vla_runtime::types::{Arrives, Encoding, Optics};
 
 fn join(name: &str) -> Dds {
     Dds::join(DdsSettings { domain: domain(), network: Network::Localhost, services: Services::Enhanced }, "/arm", name)
@@ -126,7 +126,7 @@ fn poses_transforms_and_arrays_of_another_dds_arrive_with_their_values() {
     let mut node = join("watcher");
     node.subscribe_pose("/pose", Box::new(move |pose| drop(pose_sink.send(pose)))).unwrap();
     node.subscribe_array("/values", Box::new(move |array| drop(array_sink.send(array)))).unwrap();
-    node.subscribe_camera_info("/info", Box::new(move |info| drop(info_sink.send(info)))).unwrap();
+    node.subscribe_camera_info("/info", Arrives::Bent, Box::new(move |info| drop(info_sink.send(info)))).unwrap();
     node.subscribe_transforms("/frames", Box::new(move |frames| drop(frames_sink.send(frames)))).unwrap();
     node.subscribe_fixed_transforms("/fixed", Box::new(move |frames| drop(fixed_sink.send(frames)))).unwrap();
     let _session = node.start().unwrap();
@@ -135,7 +135,7 @@ fn poses_transforms_and_arrays_of_another_dds_arrive_with_their_values() {
     assert_eq!(pose.value.pose.position, [0.25, -1.5, 3.0]);
     assert_eq!(pose.value.pose.rotation.xyzw(), [0.0, 0.6, 0.0, -0.8]);
     assert_eq!(arrays.recv_timeout(PATIENCE).unwrap().unwrap(), [0.5, -2.5]);
-    let lens = infos.recv_timeout(PATIENCE).unwrap().unwrap();
+    let Optics::Bent(lens) = infos.recv_timeout(PATIENCE).unwrap().unwrap() else { panic!("a lens") };
     assert_eq!((lens.size, lens.intrinsics), ([37, 29], [30.5, 31.25, 17.25, 13.75]));
     assert_eq!(lens.distortion[..5], [-0.25, 0.125, 0.0, 0.0, 0.5]);
     assert_eq!(frames.recv_timeout(PATIENCE).unwrap().unwrap(), []);

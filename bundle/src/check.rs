@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use steps::Slots;
 
-use crate::{Manifest, Source, TextStep, Unnormalize};
+use crate::{ImageStep, Manifest, Source, TextStep, Unnormalize};
 
 /// Values that a chunk or a state may hold per step, and steps: more than any robot has, so that their product is a
 /// length.
@@ -76,6 +76,7 @@ fn inputs(manifest: &Manifest, found: &mut Vec<String>) {
         let at = &input.tensor;
         match &input.source {
             Source::Cameras { steps } => steps::image_steps(at, steps, found),
+            Source::Intrinsics { of } => intrinsics(manifest, (at, of), found),
             Source::State { steps } => {
                 steps::state_steps(manifest, &format!("input `{at}`"), steps, found);
             }
@@ -89,6 +90,21 @@ fn inputs(manifest: &Manifest, found: &mut Vec<String>) {
             }
             Source::Constant { .. } => {}
         }
+    }
+}
+
+fn intrinsics(manifest: &Manifest, (at, of): (&str, &str), found: &mut Vec<String>) {
+    if manifest.streams.intrinsics.is_none() {
+        found.push(format!("input `{at}` is made from the cameras' intrinsics, but `streams` has none"));
+    }
+    let pictures = manifest.inputs.iter().find(|input| input.tensor == *of).map(|input| &input.source);
+    let is_plain = |steps: &[ImageStep]| steps.iter().all(|step| !matches!(step, ImageStep::StackChannels { .. }));
+    match pictures {
+        Some(Source::Cameras { steps }) if is_plain(steps) => {}
+        Some(Source::Cameras { .. }) => {
+            found.push(format!("input `{at}`: the branches of `{of}` may show different pixels, wanted plain steps"));
+        }
+        _ => found.push(format!("input `{at}`: intrinsics of `{of}`, which is not made from the cameras")),
     }
 }
 

@@ -20,8 +20,8 @@ pub use io::{
     StateSource, Unit,
 };
 pub use manifest::{
-    Actions, CameraStream, Checkpoint, Dim, Dtype, FORMAT_VERSION, FileEntry, Golden, GoldenKind, Graph, Input,
-    Manifest, Merged, Orientation, Range, Source, StatePiece, StateStream, Streams, TensorSpec, Unnormalize,
+    Actions, CameraModel, CameraStream, Checkpoint, Dim, Dtype, FORMAT_VERSION, FileEntry, Golden, GoldenKind, Graph,
+    Input, Manifest, Merged, Orientation, Range, Source, StatePiece, StateStream, Streams, TensorSpec, Unnormalize,
 };
 pub use plan::{
     Autoregress, Cadence, Carry, Denoise, Denominator, FlowTarget, NoiseSource, Rule, SinusoidOrder, Stage,

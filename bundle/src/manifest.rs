@@ -93,6 +93,18 @@ pub struct Streams {
     pub cameras: Vec<CameraStream>,
     /// The proprioception vector; absent where the policy takes none.
     pub state: Option<StateStream>,
+    /// What must be known about how every camera sees; absent where the policy takes its pictures alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intrinsics: Option<CameraModel>,
+}
+
+/// How a camera sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CameraModel {
+    /// Through a hole: pictures are straight, focal lengths and principal point say everything. Pixel centres are whole
+    /// numbers.
+    Pinhole,
 }
 
 /// One camera the policy looks through (`observation.images.<name>`).
@@ -152,6 +164,13 @@ pub enum Source {
     Cameras {
         /// Ends with a step that yields f32.
         steps: Vec<ImageStep>,
+    },
+    /// How all cameras saw a picture tensor: K `[cameras, 3, 3]`, f32, in pixels of that tensor. From what the camera
+    /// sends, K goes through every step of the tensor that moves pixels: scaling keeps the borders (`c' = (c + 0.5) s -
+    /// 0.5`), cuts and borders move by whole pixels, [`ImageStep::CenterCrop`] keeps the corners' centres.
+    Intrinsics {
+        /// The tensor, made from all cameras and not by [`ImageStep::StackChannels`].
+        of: String,
     },
     /// The state vector: `[1, dim]`, f32.
     State {

@@ -37,7 +37,8 @@ fuzz_target!(|bytes: &[u8]| {
         }
         3 => {
             if let Ok(info) = from_cdr::<CameraInfo>(payload) {
-                drop(info.to_lens());
+                drop(info.to_optics(Arrives::Bent));
+                drop(info.to_raw_pinhole());
             }
             reread!(CameraInfo);
         }

@@ -49,7 +49,11 @@ fuzz_target!(|bytes: &[u8]| {
 fn is_cheap(manifest: &Manifest) -> bool {
     let steps = |source: &Source| match source {
         Source::Cameras { steps } => are_small(steps),
-        Source::State { .. } | Source::Task { .. } | Source::TaskWithState { .. } | Source::Constant { .. } => true,
+        Source::Intrinsics { .. }
+        | Source::State { .. }
+        | Source::Task { .. }
+        | Source::TaskWithState { .. }
+        | Source::Constant { .. } => true,
     };
     manifest.streams.cameras.len() < 8
         && manifest.streams.state.as_ref().is_none_or(|state| state.dim < 1000)

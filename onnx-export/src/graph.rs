@@ -3,6 +3,7 @@
 //! `ops` holds the elementary operators, `layers` the vocabulary of neural networks; only `layers` decides
 //! which operators of the operator set stand for a layer, so that another operator set is another `layers`.
 
+mod elementwise;
 mod error;
 mod external;
 mod layers;
@@ -204,6 +205,11 @@ impl<'w> Builder<'_, 'w> {
     pub fn floats(&mut self, label: &str, values: &[f32]) -> Result<Value, GraphError> {
         let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(label, Dtype::Fp32, &[values.len() as u64], raw)
+    }
+
+    /// One number written into the graph itself, f32, without an axis.
+    pub(super) fn float(&mut self, label: &str, value: f32) -> Result<Value, GraphError> {
+        self.constant(label, Dtype::Fp32, &[], value.to_le_bytes().to_vec())
     }
 
     /// Numbers written into the graph itself, i64, with the given lengths (none: a scalar).

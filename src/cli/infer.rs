@@ -1,5 +1,6 @@
 //! `vla infer`: one observation from files, answered once.
 
+mod camera_info;
 mod noise;
 mod observation;
 
@@ -30,6 +31,10 @@ pub struct Infer {
     /// The state vector: a JSON array in the bundle's order, or an object by names.
     #[arg(long, value_name = "STATE.json")]
     state: Option<PathBuf>,
+    /// How the cameras see, where the policy takes that: a JSON array in camera order with the fields of
+    /// sensor_msgs/CameraInfo, and `image_is_rectified`.
+    #[arg(long, value_name = "INFO.json")]
+    camera_info: Option<PathBuf>,
     /// Noise that a denoising starts from: the tensor `flow.noise` or `diffusion.noise` of a file, or its only one.
     #[arg(long, value_name = "FILE.safetensors", conflicts_with = "seed")]
     noise: Option<PathBuf>,
@@ -56,6 +61,7 @@ impl Infer {
             bail!("--task is empty, the policy wants an instruction");
         }
         let mut observation = observation::read(manifest, &self.task, &self.images, self.state.as_deref())?;
+        observation.optics = camera_info::read(manifest, self.camera_info.as_deref())?;
         observation.noise = match &self.noise {
             Some(path) => noise::read(manifest, path)?,
             None => Noise::Seeded { seed: self.seed, stream: 0 },

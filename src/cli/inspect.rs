@@ -112,6 +112,7 @@ fn streams(manifest: &Manifest, text: &mut String) {
 fn source(source: &Source) -> String {
     let (from, steps) = match source {
         Source::Cameras { steps } => ("every camera", words::image_steps(steps)),
+        Source::Intrinsics { of } => ("camera info of every camera", format!("K in pixels of {of}")),
         Source::State { steps } => ("state", words::state_steps(steps)),
         Source::Task { steps } => ("instruction", words::text_steps(steps)),
         Source::TaskWithState { state, steps } => {

@@ -1,18 +1,20 @@
 //! Which input of the profile feeds which stream of the bundle.
 
-use vla_bundle::{CameraStream, StateDim, Unit};
+use vla_bundle::{CameraStream, StateDim, Streams, Unit};
 
-use super::{ArrayInput, CameraInput, EefInput, EefSource, JointsInput, Measure, RunParameters, StateValue};
-use crate::profile::{self, FeedRule, JointStates, MeasuredJoint, Profile, Transport};
+use super::{ArrayInput, CameraInput, EefInput, EefSource, InfoInput, JointsInput, Measure, RunParameters, StateValue};
+use crate::profile::{self, FeedRule, InfoTopic, JointStates, MeasuredJoint, Profile, Transport};
 use crate::time::Span;
+use crate::types::Arrives;
 
 /// One input per camera of the bundle; cameras that the bundle does not look through stay unused.
 pub(super) fn cameras(
-    wanted: &[CameraStream],
+    streams: &Streams,
     profile: &Profile,
     parameters: &RunParameters,
     problems: &mut Vec<String>,
 ) -> Vec<CameraInput> {
+    let wanted = &streams.cameras;
     for name in parameters.images.keys() {
         if !wanted.iter().any(|stream| stream.name == *name) {
             problems.push(format!("parameter `images.{name}`: the bundle has no camera `{name}`"));
@@ -30,6 +32,9 @@ pub(super) fn cameras(
             problems.push(format!("camera `{name}`: no input of the profile shows it"));
             continue;
         };
+        if streams.intrinsics.is_some() {
+            intrinsics(camera, problems);
+        }
         let topic = parameters.images.get(name).or(camera.topic.as_ref()).cloned();
         let default = || match camera.transport {
             Transport::Raw => format!("images/{name}"),
@@ -42,14 +47,34 @@ pub(super) fn cameras(
             max_age: Span::from_millis(camera.max_age_ms),
             latency: Span::from_millis(camera.latency_ms),
             size: camera.size,
-            camera_info: camera.camera_info.as_ref().map(|info| {
-                let topic = parameters.camera_infos.get(name).or(info.topic.as_ref()).cloned();
-                topic.unwrap_or_else(|| format!("camera_info/{name}"))
-            }),
+            camera_info: info(camera, streams, parameters),
             view: camera.view.clone(),
         });
     }
     found
+}
+
+/// The camera infos of a camera; rectified pictures are shown as they are, so that only a policy asks for theirs.
+fn info(camera: &profile::Camera, streams: &Streams, parameters: &RunParameters) -> Option<InfoInput> {
+    let is_needed = |info: &&InfoTopic| info.arrives == Arrives::Bent || streams.intrinsics.is_some();
+    let info = camera.camera_info.as_ref().filter(is_needed)?;
+    let topic = parameters.camera_infos.get(&camera.camera).or(info.topic.as_ref()).cloned();
+    Some(InfoInput { topic: topic.unwrap_or_else(|| format!("camera_info/{}", camera.camera)), arrives: info.arrives })
+}
+
+/// What keeps a policy from knowing how a camera sees.
+fn intrinsics(camera: &profile::Camera, problems: &mut Vec<String>) {
+    let name = &camera.camera;
+    if camera.camera_info.is_none() && camera.view.optics.is_none() {
+        problems.push(format!(
+            "camera `{name}`: the bundle takes its intrinsics, wanted `undistort` or `rectified` with a camera info in \
+             the profile"
+        ));
+    }
+    if camera.view.flip.is_some() {
+        problems
+            .push(format!("camera `{name}`: the bundle takes its intrinsics, a picture mirrored by `flip` has none"));
+    }
 }
 
 /// The joints that this deployment measures: those that feed the state and those that an output moves.

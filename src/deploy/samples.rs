@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use vla_bundle::{
-    Actions, Bundle, CameraStream, Checkpoint, Dim, Dtype, FORMAT_VERSION, FileEntry, Graph, Input, Integrity, IoFile,
-    MANIFEST_FILE, Manifest, Orientation, Source, Stage, StateStream, Streams, TensorSpec, Unnormalize,
+    Actions, Bundle, CameraModel, CameraStream, Checkpoint, Dim, Dtype, FORMAT_VERSION, FileEntry, Graph, Input,
+    Integrity, IoFile, MANIFEST_FILE, Manifest, Orientation, Source, Stage, StateStream, Streams, TensorSpec,
+    Unnormalize,
 };
 
 use super::{Deployment, ParamValue, RunParameters};
@@ -46,6 +47,13 @@ outputs:
 /// A bundle that predicts four steps of whatever `io` names, from the given cameras.
 pub(crate) fn bundle(io: &str, cameras: &[&str]) -> Bundle {
     let mut manifest = manifest(io, cameras);
+    load(&mut manifest)
+}
+
+/// The same, and it takes the intrinsics of its cameras.
+pub(crate) fn measuring_bundle(io: &str, cameras: &[&str]) -> Bundle {
+    let mut manifest = manifest(io, cameras);
+    manifest.streams.intrinsics = Some(CameraModel::Pinhole);
     load(&mut manifest)
 }
 
@@ -156,7 +164,7 @@ fn manifest(io: &str, cameras: &[&str]) -> Manifest {
         precision: Dtype::Fp32,
         opset: 23,
         files: BTreeMap::from([("policy.onnx".to_owned(), file)]),
-        streams: Streams { cameras: cameras.iter().map(camera).collect(), state },
+        streams: Streams { cameras: cameras.iter().map(camera).collect(), state, intrinsics: None },
         inputs: vec![Input { tensor: "seed".to_owned(), source: Source::Constant { values: vec![7] } }],
         graphs: BTreeMap::from([("policy".to_owned(), graph)]),
         dims: BTreeMap::new(),

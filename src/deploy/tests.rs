@@ -2,7 +2,7 @@
 
 mod eef;
 
-use super::samples::{ARM_IO, ARM_PROFILE, bundle, parameters, profile, unnamed_bundle};
+use super::samples::{ARM_IO, ARM_PROFILE, bundle, measuring_bundle, parameters, profile, unnamed_bundle};
 use super::*;
 
 /// A Cartesian policy for a controller that takes inputs in [-1, 1].
@@ -354,7 +354,7 @@ fn a_cameras_info_is_listened_to_where_the_profile_wants_it() {
     let wants = ARM_PROFILE.replace("transport: raw,", "transport: raw, undistort: topic,");
     let topic = |robot: &str, more: &[(&str, ParamValue)]| {
         let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(robot), parameters(more)).unwrap();
-        deployment.cameras()[0].camera_info.clone()
+        deployment.cameras()[0].camera_info.clone().map(|info| info.topic)
     };
     assert_eq!(topic(ARM_PROFILE, &[]), None);
     assert_eq!(topic(&wants, &[]).as_deref(), Some("camera_info/front"));
@@ -364,4 +364,27 @@ fn a_cameras_info_is_listened_to_where_the_profile_wants_it() {
     assert_eq!(topic(&named, &parameter).as_deref(), Some("/other/info"));
     let error = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(ARM_PROFILE), parameters(&parameter));
     assert_eq!(error.unwrap_err().0, ["parameter `camera_info.front`: the profile wants no camera info of `front`"]);
+}
+
+#[test]
+fn a_policy_that_takes_intrinsics_wants_to_know_how_each_camera_sees() {
+    let seen = |fields: &str| {
+        let robot = ARM_PROFILE.replace("transport: raw,", &format!("transport: raw, {fields}"));
+        let bundle = measuring_bundle(ARM_IO, &["front"]);
+        let info = |deployment: Deployment| deployment.cameras()[0].camera_info.clone();
+        Deployment::check(&bundle, &profile(&robot), parameters(&[])).map(info).map_err(|error| error.0)
+    };
+    let info = |arrives| Ok(Some(InfoInput { topic: "camera_info/front".to_owned(), arrives }));
+    assert_eq!(seen("undistort: topic,"), info(Arrives::Bent));
+    assert_eq!(seen("rectified: topic,"), info(Arrives::Rectified));
+    let file = "calibration/camera_info/front.yaml";
+    assert_eq!(seen(&format!("rectified: {file},")), Ok(None));
+    let unknown = "camera `front`: the bundle takes its intrinsics, wanted `undistort` or `rectified` with a camera info \
+                   in the profile";
+    let mirrored = "camera `front`: the bundle takes its intrinsics, a picture mirrored by `flip` has none";
+    assert_eq!(seen("flip: horizontal,"), Err(vec![unknown.to_owned(), mirrored.to_owned()]));
+    // A policy that takes none does not wait for those of pictures that are straight.
+    let robot = profile(&ARM_PROFILE.replace("transport: raw,", "transport: raw, rectified: topic,"));
+    let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &robot, parameters(&[])).unwrap();
+    assert_eq!(deployment.cameras()[0].camera_info, None);
 }

@@ -111,10 +111,10 @@ fn subscribe<T: Transport>(
             profile::Transport::Compressed => transport.subscribe_compressed_image(&topic, sink)?,
         }
         tracing::info!(camera = %camera.name, topic, transport = ?camera.transport, "subscribed");
-        if let Some(topic) = &camera.camera_info {
-            let topic = names.resolve(topic)?;
-            let sink = inbox.lenses(&format!("camera_info.{}", camera.name), index);
-            transport.subscribe_camera_info(&topic, sink)?;
+        if let Some(info) = &camera.camera_info {
+            let topic = names.resolve(&info.topic)?;
+            let sink = inbox.optics(&format!("camera_info.{}", camera.name), index);
+            transport.subscribe_camera_info(&topic, info.arrives, sink)?;
             tracing::info!(camera = %camera.name, topic, "subscribed to the camera info");
         }
     }

@@ -14,7 +14,7 @@ use crate::drive::parameters::Parameters;
 use crate::geometry::PoseError;
 use crate::msg::{FrameError, InfoError, JointsError, Message};
 use crate::time::Stamp;
-use crate::types::{Frame, JointSample, Lens, PoseSample, Transform};
+use crate::types::{Arrives, Frame, JointSample, Optics, PoseSample, Transform};
 
 /// Filter for the middleware's own log, which reports as errors what DDS repairs by itself.
 pub const LOG_FILTER: &str = "rustdds=off";
@@ -134,8 +134,13 @@ pub trait Transport {
     /// `sensor_msgs/CompressedImage`, best effort, the newest only.
     fn subscribe_compressed_image(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError>;
 
-    /// `sensor_msgs/CameraInfo`, best effort, the newest only.
-    fn subscribe_camera_info(&mut self, topic: &str, sink: Sink<Lens>) -> Result<(), TransportError>;
+    /// `sensor_msgs/CameraInfo` of pictures that arrive like this, best effort, the newest only.
+    fn subscribe_camera_info(
+        &mut self,
+        topic: &str,
+        arrives: Arrives,
+        sink: Sink<Optics>,
+    ) -> Result<(), TransportError>;
 
     /// `sensor_msgs/JointState`, best effort.
     fn subscribe_joints(&mut self, topic: &str, sink: Sink<Stamped<JointSample>>) -> Result<(), TransportError>;

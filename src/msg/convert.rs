@@ -9,7 +9,10 @@ use super::{
 };
 use crate::geometry::{Pose, PoseError};
 use crate::time::{Span, Stamp};
-use crate::types::{Calibration, Encoding, Frame, JointSample, LayoutError, Lens, LensError, PoseSample, Transform};
+use crate::types::{
+    Arrives, Calibration, Encoding, Frame, JointSample, LayoutError, Lens, LensError, Optics, Pinhole, PoseSample,
+    Readout, Region, Transform,
+};
 
 const SUPPORTED_FORMATS: &str = "jpeg, png";
 
@@ -61,53 +64,52 @@ pub enum InfoError {
     /// What drivers send until somebody calibrates.
     #[error("the camera is not calibrated: `k` of its camera info is zero")]
     Uncalibrated,
-    /// Its pictures are not those of the calibration.
-    #[error("camera info with binning {x} x {y} is not supported")]
-    Binning {
-        /// Horizontally.
-        x: u32,
-        /// Vertically.
-        y: u32,
-    },
-    /// Likewise.
-    #[error("camera info with a region of interest ({width} x {height} pixels at {x}, {y}) is not supported")]
-    Region {
-        /// Left edge.
-        x: u32,
-        /// Upper edge.
-        y: u32,
-        /// Columns.
-        width: u32,
-        /// Rows.
-        height: u32,
-    },
-    /// Numbers that are no lens.
+    /// Numbers that are no camera.
     #[error("camera info: {0}")]
     Lens(#[from] LensError),
 }
 
 impl CameraInfo {
-    /// The lens, of pictures that are as large as at calibration.
-    pub fn to_lens(&self) -> Result<Lens, InfoError> {
-        let size = [self.width, self.height];
-        if self.k.iter().all(|number| *number == 0.0) {
+    /// How pictures that arrive like this were seen, in pixels of what is sent.
+    ///
+    /// # Errors
+    /// A camera that is not calibrated, or numbers that are no camera.
+    pub fn to_optics(&self, arrives: Arrives) -> Result<Optics, InfoError> {
+        let calibration = self.calibration()?;
+        Ok(match arrives {
+            Arrives::Bent => Optics::Bent(Lens::new(&calibration)?),
+            Arrives::Rectified => Optics::Straight(Pinhole::rectified(&calibration)?),
+        })
+    }
+
+    /// The camera of pictures that arrive as the sensor sees them, where its lens bends nothing.
+    ///
+    /// # Errors
+    /// As [`Self::to_optics`], and a lens that bends something.
+    pub fn to_raw_pinhole(&self) -> Result<Pinhole, InfoError> {
+        Ok(Pinhole::raw(&self.calibration()?)?)
+    }
+
+    fn calibration(&self) -> Result<Calibration<'_>, InfoError> {
+        // The message's own definition of a camera that is not calibrated.
+        if self.k[0] == 0.0 {
             return Err(InfoError::Uncalibrated);
         }
-        if self.binning_x > 1 || self.binning_y > 1 {
-            return Err(InfoError::Binning { x: self.binning_x, y: self.binning_y });
-        }
         let RegionOfInterest { x_offset: x, y_offset: y, height, width, .. } = self.roi;
-        if [x, y] != [0, 0] || ![[0, 0], size].contains(&[width, height]) {
-            return Err(InfoError::Region { x, y, width, height });
-        }
-        Ok(Lens::new(&Calibration {
-            size,
+        let region = Region { x, y, width, height };
+        let is_all = [x, y, width, height] == [0; 4];
+        Ok(Calibration {
+            size: [self.width, self.height],
+            readout: Readout {
+                region: (!is_all).then_some(region),
+                binning: [self.binning_x, self.binning_y].map(|pixels| pixels.max(1)),
+            },
             model: &self.distortion_model,
             distortion: &self.d,
             camera_matrix: self.k,
             rectification: self.r,
             projection: self.p,
-        })?)
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::time::{Span, Stamp};
-use crate::types::{Encoding, Frame, JointSample};
+use crate::types::{Arrives, Encoding, Frame, JointSample, Lens, Optics, Pinhole};
 
 fn bytes(hex: &str) -> Vec<u8> {
     let pairs = hex.as_bytes().chunks_exact(2);
@@ -283,23 +283,43 @@ fn a_camera_info_is_the_lens_of_the_file_with_the_same_numbers() {
         "format: 1\nrobot: r\noutputs: []\ninputs:\n- {{kind: camera, camera: c, transport: raw, max_age_ms: 1, undistort: {file}}}\n"
     );
     let profile = crate::profile::Profile::parse(&profile, "p.yaml").unwrap();
-    let of_file = profile.cameras()[0].view.undistort.clone().unwrap();
-    assert_eq!(calibrated().to_lens().unwrap(), of_file);
+    let of_file = profile.cameras()[0].view.optics.clone().unwrap();
+    assert_eq!(calibrated().to_optics(Arrives::Bent).unwrap(), of_file);
     let whole = RegionOfInterest { width: 37, height: 29, ..RegionOfInterest::default() };
-    assert_eq!(CameraInfo { roi: whole, binning_x: 1, ..calibrated() }.to_lens().unwrap(), of_file);
+    let spelled_out = CameraInfo { roi: whole, binning_x: 1, ..calibrated() };
+    assert_eq!(spelled_out.to_optics(Arrives::Bent).unwrap(), of_file);
+    assert_eq!(calibrated().to_optics(Arrives::Rectified).unwrap(), Optics::Straight(*of_file.pinhole()));
+}
+
+/// By hand: 17.25 - 3, 13.75 / 2 and 18.5 - 3, 14.25 / 2 and 31.25 / 2, 23.5 / 2. The ray of a pixel of the part is that
+/// of the pixels that it was read from.
+#[test]
+fn a_part_of_the_sensor_is_straightened_as_that_part_of_the_whole() {
+    let roi = RegionOfInterest { x_offset: 3, height: 28, width: 30, ..RegionOfInterest::default() };
+    let Optics::Bent(part) = CameraInfo { roi, binning_y: 2, ..calibrated() }.to_optics(Arrives::Bent).unwrap() else {
+        panic!("a lens")
+    };
+    assert_eq!((part.size, part.intrinsics), ([30, 14], [30.5, 15.625, 14.25, 6.875]));
+    assert_eq!(part.pinhole, Pinhole { size: [30, 14], focal: [21.0, 11.75], center: [15.5, 7.125] });
+    let Optics::Bent(whole) = calibrated().to_optics(Arrives::Bent).unwrap() else { panic!("a lens") };
+    let ray = |lens: &Lens, x: f64, y: f64| {
+        let [a, b, c] = lens.ray_from_pixel.map(|[a, b, c]| a * x + b * y + c);
+        [a / c, b / c]
+    };
+    let [got, wanted] = [ray(&part, 11.0, 4.0), ray(&whole, 14.0, 8.0)];
+    assert!(got.iter().zip(wanted).all(|(got, wanted)| (got - wanted).abs() < 1e-12), "{got:?} {wanted:?}");
 }
 
 #[test]
 fn a_camera_info_that_cannot_straighten_its_pictures_says_why() {
-    let refused = |info: CameraInfo| info.to_lens().unwrap_err().to_string();
-    let uncalibrated = CameraInfo { height: 480, width: 640, ..CameraInfo::default() };
+    let refused = |info: CameraInfo| info.to_optics(Arrives::Bent).unwrap_err().to_string();
+    let mut uncalibrated = calibrated();
+    uncalibrated.k[0] = 0.0;
     assert_eq!(refused(uncalibrated), "the camera is not calibrated: `k` of its camera info is zero");
-    let binned = CameraInfo { binning_y: 2, ..calibrated() };
-    assert_eq!(refused(binned), "camera info with binning 0 x 2 is not supported");
-    let part = RegionOfInterest { x_offset: 3, height: 5, width: 7, ..RegionOfInterest::default() };
+    let part = RegionOfInterest { x_offset: 33, height: 5, width: 7, ..RegionOfInterest::default() };
     assert_eq!(
         refused(CameraInfo { roi: part, ..calibrated() }),
-        "camera info with a region of interest (7 x 5 pixels at 3, 0) is not supported"
+        "camera info: region of interest of 7 x 5 pixels at 33, 0 is not in 37 x 29"
     );
     let mut wild = calibrated();
     wild.k[4] = f64::NAN;

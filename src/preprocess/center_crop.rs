@@ -2,6 +2,7 @@
 //! `tf.image.convert_image_dtype` do it in f32 (crop_and_resize_op.cc): the corners' pixel centres are the borders.
 
 use super::picture::Picture;
+use crate::types::Pinhole;
 
 /// Keeps a share of the area and the picture's size; tables are kept for the last input size.
 pub struct CenterCrop {
@@ -35,6 +36,14 @@ impl CenterCrop {
         let side = (area as f32).sqrt().min(1.0);
         let [upper, lower] = [Row::default(), Row::default()];
         Self { side, input_size: [0; 2], rows: Vec::new(), columns: Vec::new(), upper, lower }
+    }
+
+    /// The camera of the cropped picture: what lay at the crop's corner centres lies at the picture's.
+    pub fn pinhole(&self, from: Pinhole) -> Pinhole {
+        let side = f64::from(self.side);
+        let corner = from.size.map(|length| (1.0 - side) / 2.0 * f64::from(length - 1));
+        let center = [0, 1].map(|axis| (from.center[axis] - corner[axis]) / side);
+        Pinhole { focal: from.focal.map(|length| length / side), center, ..from }
     }
 
     /// Writes the cropped `input` to `output`, which takes its size.

@@ -1,6 +1,7 @@
 //! Cuts a fixed number of pixels out of the middle, as torchvision's `center_crop`: black where the picture is smaller.
 
 use super::picture::Picture;
+use crate::types::Pinhole;
 
 /// Writes the middle `width` x `height` pixels of `input` to `output`.
 pub fn crop_pixels(input: &Picture, [width, height]: [u32; 2], output: &mut Picture) {
@@ -13,6 +14,15 @@ pub fn crop_pixels(input: &Picture, [width, height]: [u32; 2], output: &mut Pict
         let source = &input.rgb[(rows.input + row) * from + 3 * columns.input..][..bytes];
         output.rgb[(rows.output + row) * to + 3 * columns.output..][..bytes].copy_from_slice(source);
     }
+}
+
+/// The camera of the middle `size` pixels.
+pub fn pinhole(from: Pinhole, size: [u32; 2]) -> Pinhole {
+    let start = [0, 1].map(|axis| {
+        let Overlap { input, output, .. } = overlap(from.size[axis], size[axis]);
+        output as i64 - input as i64
+    });
+    from.placed_in(size, start)
 }
 
 /// Where input and output lie on each other along one axis.

@@ -3,7 +3,7 @@
 use vla_bundle::{ImageStep, Subsampling};
 
 use super::center_crop::CenterCrop;
-use super::crop_pixels::crop_pixels;
+use super::crop_pixels::{self, crop_pixels};
 use super::interpolate::Interpolate;
 use super::jpeg_roundtrip::JpegRoundtrip;
 use super::letterbox::{self, letterbox};
@@ -11,6 +11,7 @@ use super::normalize::Normalize;
 use super::picture::Picture;
 use super::resize::{Resize, Target};
 use super::resize_with_pad::ResizeWithPad;
+use crate::types::Pinhole;
 
 /// From a picture to `[channels, height, width]`, f32. Keeps tables and buffers: pictures of one size cost no
 /// allocation after the first.
@@ -93,6 +94,16 @@ impl ImagePipeline {
     /// `[channels, height, width]` of the result.
     pub fn shape(&self) -> [usize; 3] {
         self.shape
+    }
+
+    /// The camera of the result, where this one saw the picture that comes in; of stacked branches that of the first.
+    pub fn pinhole(&self, from: Pinhole) -> Pinhole {
+        let picture = self.steps.iter().fold(from, |pinhole, step| step.pinhole(pinhole));
+        match &self.tail {
+            Tail::Normalize(_) => picture,
+            Tail::Interpolate(interpolate) => interpolate.pinhole(picture),
+            Tail::StackChannels(branches) => branches.first().map_or(picture, |branch| branch.pinhole(picture)),
+        }
     }
 
     /// Writes the result for `input` to `out`, which holds as many values as [`Self::shape`] says.
@@ -181,6 +192,19 @@ impl Step {
                 return Err(ImageStepsError::Order);
             }
         })
+    }
+
+    fn pinhole(&self, from: Pinhole) -> Pinhole {
+        match self {
+            Step::UnlessSize { size, .. } if *size == from.size => from,
+            Step::UnlessSize { steps, .. } => steps.iter().fold(from, |pinhole, step| step.pinhole(pinhole)),
+            Step::JpegRoundtrip(_) => from,
+            Step::Resize(step) => step.pinhole(from),
+            Step::CropPixels(size) => crop_pixels::pinhole(from, *size),
+            Step::CenterCrop(step) => step.pinhole(from),
+            Step::Letterbox(_) => letterbox::pinhole(from),
+            Step::ResizeWithPad(step) => step.pinhole(from),
+        }
     }
 
     fn apply(&mut self, input: &Picture, buffers: &mut Buffers) {

@@ -4,6 +4,7 @@ use vla_bundle::Border;
 
 use super::pad::{Placement, place};
 use super::picture::Picture;
+use crate::types::Pinhole;
 
 /// From a picture to `[3, height, width]`, f32.
 pub struct Interpolate {
@@ -31,6 +32,11 @@ impl Interpolate {
     pub fn new(frame: [u32; 2], (border, fill): (Border, f64), [mean, std]: [[f64; 3]; 2]) -> Self {
         let [mean, std] = [mean, std].map(|channels| channels.map(|value| value as f32));
         Self { frame, border, fill: fill as f32, mean, std, input: [0; 2], columns: Vec::new(), rows: Vec::new() }
+    }
+
+    /// The camera of the padded picture.
+    pub fn pinhole(&self, from: Pinhole) -> Pinhole {
+        place(from.size, self.frame, self.border).pinhole(from, self.frame)
     }
 
     /// Writes `[3, height, width]` to `out`, which has that length.

@@ -1,13 +1,14 @@
 //! Pads the shorter side symmetrically, one pixel short of a square where the difference is odd.
 
 use super::picture::Picture;
+use crate::types::Pinhole;
 
 /// Writes `input` within borders of colour `fill` to `output`.
 pub fn letterbox(input: &Picture, fill: [u8; 3], output: &mut Picture) {
     let [width, height] = size([input.width, input.height]);
     output.resize(width, height);
     output.rgb.as_chunks_mut::<3>().0.fill(fill);
-    let [left, top] = [(width - input.width) / 2, (height - input.height) / 2].map(|pad| pad as usize);
+    let [left, top] = start([input.width, input.height]).map(|pad| pad as usize);
     let [from, to] = [input.width, width].map(|width| 3 * width as usize);
     for (row, out) in input.rgb.chunks_exact(from).zip(output.rgb.chunks_exact_mut(to).skip(top)) {
         out[3 * left..][..from].copy_from_slice(row);
@@ -18,6 +19,17 @@ pub fn letterbox(input: &Picture, fill: [u8; 3], output: &mut Picture) {
 pub fn size([width, height]: [u32; 2]) -> [u32; 2] {
     let side = width.max(height);
     [width, height].map(|short| short + (side - short) / 2 * 2)
+}
+
+/// The camera of the padded picture.
+pub fn pinhole(from: Pinhole) -> Pinhole {
+    from.placed_in(size(from.size), start(from.size).map(i64::from))
+}
+
+/// First column and row of the picture.
+fn start([width, height]: [u32; 2]) -> [u32; 2] {
+    let side = width.max(height);
+    [width, height].map(|short| (side - short) / 2)
 }
 
 #[cfg(test)]

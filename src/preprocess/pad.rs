@@ -2,6 +2,8 @@
 
 use vla_bundle::Border;
 
+use crate::types::Pinhole;
+
 /// Where a scaled picture stands in its frame; width before height.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
@@ -23,6 +25,13 @@ pub fn place(input: [u32; 2], frame: [u32; 2], border: Border) -> Placement {
         Border::LeftTop => free,
     };
     Placement { size, start }
+}
+
+impl Placement {
+    /// The camera of a picture in a `frame` where this is its place.
+    pub fn pinhole(self, from: Pinhole, frame: [u32; 2]) -> Pinhole {
+        from.scaled_to(self.size).placed_in(frame, self.start.map(i64::from))
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use vla_bundle::ResizeKernel;
 use super::lanczos3::Lanczos3;
 use super::picture::Picture;
 use super::pil::{self, PilResize};
+use crate::types::Pinhole;
 
 /// Scales pictures; a picture of the wanted size stays as it is.
 pub struct Resize {
@@ -36,6 +37,11 @@ impl Resize {
             ResizeKernel::LanczosPil => Kernel::Pil(PilResize::new(pil::LANCZOS)),
         };
         Self { target, kernel }
+    }
+
+    /// The camera of the scaled picture.
+    pub fn pinhole(&self, from: Pinhole) -> Pinhole {
+        from.scaled_to(self.target.size(from.size))
     }
 
     /// Writes the scaled `input` to `output`.

@@ -5,6 +5,7 @@ use vla_bundle::{Border, ResizeKernel};
 use super::pad::{Placement, place};
 use super::picture::Picture;
 use super::resize::{Resize, Target};
+use crate::types::Pinhole;
 
 /// Scales into frames of one size; a picture of that size stays as it is.
 pub struct ResizeWithPad {
@@ -21,6 +22,11 @@ impl ResizeWithPad {
     /// Into a `frame` of this width and height.
     pub fn new(frame: [u32; 2], kernel: ResizeKernel, (border, fill): (Border, [u8; 3])) -> Self {
         Self { frame, kernel, border, fill, resize: None, scaled: Picture::default() }
+    }
+
+    /// The camera of the padded picture.
+    pub fn pinhole(&self, from: Pinhole) -> Pinhole {
+        place(from.size, self.frame, self.border).pinhole(from, self.frame)
     }
 
     /// Writes the padded `input` to `output`.

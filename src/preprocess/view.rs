@@ -2,12 +2,14 @@
 
 use super::picture::Picture;
 use super::undistort::Undistort;
-use crate::types::{Flip, Lens, Region, Rotation, View};
+use crate::types::{Flip, Optics, Pinhole, Region, Rotation, View};
 
 /// Turns decoded pictures into what the policy is shown. Costs nothing where the view changes nothing.
 #[derive(Default)]
 pub(super) struct Viewer {
     undistort: Option<Undistort>,
+    /// The camera of the whole straight picture, where somebody knows it.
+    pinhole: Option<Pinhole>,
     region: Option<Region>,
     rotation: Rotation,
     flip: Option<Flip>,
@@ -26,24 +28,43 @@ pub enum ViewError {
 
 impl Viewer {
     pub fn new(view: &View) -> Self {
-        let &View { ref undistort, region, rotation, flip } = view;
-        Self { undistort: undistort.as_ref().map(Undistort::new), region, rotation, flip, scratch: Picture::default() }
+        let &View { ref optics, region, rotation, flip } = view;
+        let mut viewer = Self { region, rotation, flip, ..Self::default() };
+        if let Some(optics) = optics {
+            viewer.see(optics);
+        }
+        viewer
     }
 
-    /// Straightens pictures by this lens from now on; its table is built where it is another one than before.
-    pub fn straighten(&mut self, lens: &Lens) {
-        if self.undistort.as_ref().is_none_or(|undistort| undistort.lens() != lens) {
-            self.undistort = Some(Undistort::new(lens));
+    /// Pictures were seen like this from now on; a table is built where a lens is another one than before.
+    pub fn see(&mut self, optics: &Optics) {
+        self.pinhole = Some(*optics.pinhole());
+        match optics {
+            Optics::Bent(lens) if self.undistort.as_ref().is_some_and(|undistort| undistort.lens() == lens) => {}
+            Optics::Bent(lens) => self.undistort = Some(Undistort::new(lens)),
+            Optics::Straight(_) => self.undistort = None,
         }
+    }
+
+    /// The camera of the view; `None` where nobody knows it, and of a mirrored picture, which no camera sees.
+    pub fn pinhole(&self) -> Option<Pinhole> {
+        let whole = self.pinhole.filter(|_| self.flip.is_none())?;
+        let part = match self.region {
+            None => whole,
+            Some(Region { x, y, width, height }) => {
+                whole.placed_in([width, height], [x, y].map(|start| -i64::from(start)))
+            }
+        };
+        Some(part.turned(self.rotation))
     }
 
     /// Replaces `picture` by its view.
     pub fn apply(&mut self, picture: &mut Picture) -> Result<(), ViewError> {
+        let got = [picture.width, picture.height];
+        if let Some(Pinhole { size: wanted, .. }) = self.pinhole.filter(|pinhole| pinhole.size != got) {
+            return Err(ViewError::Size { got, wanted });
+        }
         if let Some(undistort) = &self.undistort {
-            let (got, wanted) = ([picture.width, picture.height], undistort.lens().size);
-            if got != wanted {
-                return Err(ViewError::Size { got, wanted });
-            }
             undistort.apply(picture, &mut self.scratch);
             std::mem::swap(picture, &mut self.scratch);
         }
@@ -163,7 +184,7 @@ mod tests {
             assert_eq!(seen(&straight, picture("view.camera")), picture(&format!("view.{lens}")), "{lens}");
             let mut told = Viewer::default();
             for other in ["rational_polynomial", "plumb_bob", lens] {
-                told.straighten(&camera(&format!("undistort: {other}.yaml")).undistort.unwrap());
+                told.see(&camera(&format!("undistort: {other}.yaml")).optics.unwrap());
             }
             let mut by_message = picture("view.camera");
             told.apply(&mut by_message).unwrap();
@@ -172,6 +193,31 @@ mod tests {
             let turned = camera(&format!("undistort: {lens}.yaml, {region}, rotate: 90, flip: vertical"));
             assert_eq!(seen(&turned, picture("view.camera")), picture(&format!("view.{lens}.turned")), "{lens}");
         }
+    }
+
+    /// By hand, from P 21, 23.5, 18.5, 14.25 of 37 x 29 pixels: the region begins at 3, 1 and has 20 x 11 pixels; turned
+    /// right, its bottom row is the left column: 11 - 1 - (14.25 - 1).
+    #[test]
+    fn a_view_has_the_camera_of_its_own_pixels() {
+        let seen = |fields: &str| Viewer::new(&camera(fields)).pinhole();
+        let region = "region: {x: 3, y: 1, width: 20, height: 11}";
+        let wanted = Pinhole { size: [11, 20], focal: [23.5, 21.0], center: [-3.25, 15.5] };
+        for optics in ["undistort", "rectified"] {
+            assert_eq!(seen(&format!("{optics}: plumb_bob.yaml, {region}, rotate: 90")), Some(wanted), "{optics}");
+        }
+        assert_eq!(seen("rectified: plumb_bob.yaml, flip: vertical"), None);
+        assert_eq!(seen("width: 37, height: 29"), None);
+    }
+
+    #[test]
+    fn a_rectified_picture_stays_as_it_is_and_has_the_size_of_its_camera_info() {
+        let viewer = || Viewer::new(&camera("rectified: plumb_bob.yaml"));
+        let mut picture = Picture { width: 37, height: 29, rgb: (0..37 * 29 * 3).map(|i| (i % 251) as u8).collect() };
+        let before = picture.clone();
+        viewer().apply(&mut picture).unwrap();
+        assert!(picture == before);
+        let refused = viewer().apply(&mut small()).unwrap_err().to_string();
+        assert_eq!(refused, "picture of 3 x 2 pixels, its camera info is of 37 x 29");
     }
 
     #[test]

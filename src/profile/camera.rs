@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::camera_info;
-use crate::types::{Flip, Lens, Region, Rotation, View};
+use crate::types::{Arrives, Flip, Optics, Region, Rotation, View};
 
 /// A camera topic.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub struct Camera {
     pub latency_ms: f64,
     /// Width and height of its pictures, positive; `None` where any will do.
     pub size: Option<[u32; 2]>,
-    /// Where its lens comes from, in the place of one in `view`; `None` where pictures are not straightened by a topic.
+    /// Where its optics come from, in the place of those in `view`; `None` where no topic tells them.
     pub camera_info: Option<InfoTopic>,
     /// What is done to every picture; a region lies in pictures of `size`.
     pub view: View,
@@ -33,6 +33,8 @@ pub struct Camera {
 pub struct InfoTopic {
     /// Topic; `None` for the default.
     pub topic: Option<String>,
+    /// What the pictures are that it is about.
+    pub arrives: Arrives,
 }
 
 /// Message type of a camera topic.
@@ -58,6 +60,7 @@ pub(super) struct RawCamera {
     width: Option<u32>,
     height: Option<u32>,
     undistort: Option<String>,
+    rectified: Option<String>,
     camera_info: Option<String>,
     region: Option<Region>,
     #[serde(default)]
@@ -77,35 +80,52 @@ impl RawCamera {
             refuse(format!("`latency_ms` is {}, wanted 0 or more", self.latency_ms));
         }
         let rotation = rotation(self.rotate).map_err(&mut refuse).unwrap_or_default();
-        let (undistort, size) = self.lens_and_size(folder).map_err(&mut refuse).unwrap_or_default();
+        let (optics, size) = self.optics_and_size(folder).map_err(&mut refuse).unwrap_or_default();
         let camera_info = self.info_topic().map_err(&mut refuse).unwrap_or_default();
         let Self { camera, topic, transport, max_age_ms, latency_ms, region, flip, .. } = self;
         if let Some(problem) = region.and_then(|region| misplaced(region, size)) {
             refuse(problem);
         }
-        let view = View { undistort, region, rotation, flip };
+        let view = View { optics, region, rotation, flip };
         Camera { camera, topic, transport, max_age_ms, latency_ms, size, camera_info, view }
     }
 
-    fn info_topic(&self) -> Result<Option<InfoTopic>, String> {
-        match (self.undistort.as_deref(), &self.camera_info) {
-            (Some(BY_TOPIC), topic) => Ok(Some(InfoTopic { topic: topic.clone() })),
-            (_, None) => Ok(None),
-            (_, Some(_)) => Err("`camera_info` names a topic, wanted `undistort: topic` with it".to_owned()),
+    /// Where the optics come from, a file or [`BY_TOPIC`], and what the pictures are that they are of.
+    fn calibration(&self) -> Result<Option<(&str, Arrives)>, String> {
+        match (self.undistort.as_deref(), self.rectified.as_deref()) {
+            (Some(_), Some(_)) => {
+                Err("`undistort` and `rectified` contradict each other, wanted one: a rectified picture is straight"
+                    .into())
+            }
+            (Some(from), None) => Ok(Some((from, Arrives::Bent))),
+            (None, Some(from)) => Ok(Some((from, Arrives::Rectified))),
+            (None, None) => Ok(None),
         }
     }
 
-    fn lens_and_size(&self, folder: &Path) -> Result<(Option<Lens>, Option<[u32; 2]>), String> {
-        let file = self.undistort.as_deref().filter(|file| *file != BY_TOPIC);
-        let lens = file.map(|file| camera_info::load(&folder.join(file))).transpose();
-        let lens = lens.map_err(|reason| format!("`undistort`: {reason}"))?;
-        let size = self.size(lens.as_ref())?;
-        Ok((lens, size))
+    fn info_topic(&self) -> Result<Option<InfoTopic>, String> {
+        // What is wrong with it is said once.
+        match (self.calibration().unwrap_or_default(), &self.camera_info) {
+            (Some((BY_TOPIC, arrives)), topic) => Ok(Some(InfoTopic { topic: topic.clone(), arrives })),
+            (_, None) => Ok(None),
+            (_, Some(_)) => {
+                Err("`camera_info` names a topic, wanted `undistort: topic` or `rectified: topic` with it".to_owned())
+            }
+        }
     }
 
-    /// What the profile says and the lens was calibrated with.
-    fn size(&self, lens: Option<&Lens>) -> Result<Option<[u32; 2]>, String> {
-        let calibrated = lens.map(|lens| lens.size);
+    fn optics_and_size(&self, folder: &Path) -> Result<(Option<Optics>, Option<[u32; 2]>), String> {
+        let file = self.calibration()?.filter(|(file, _)| *file != BY_TOPIC);
+        let optics = file.map(|(file, arrives)| camera_info::load(&folder.join(file), arrives)).transpose();
+        let field = if self.rectified.is_some() { "rectified" } else { "undistort" };
+        let optics = optics.map_err(|reason| format!("`{field}`: {reason}"))?;
+        let size = self.size(optics.as_ref())?;
+        Ok((optics, size))
+    }
+
+    /// What the profile says and the camera was calibrated with.
+    fn size(&self, optics: Option<&Optics>) -> Result<Option<[u32; 2]>, String> {
+        let calibrated = optics.map(Optics::size);
         let given = match (self.width, self.height) {
             (None, None) => return Ok(calibrated),
             (Some(width), Some(height)) => [width, height],
@@ -124,7 +144,7 @@ impl RawCamera {
     }
 }
 
-/// The word of `undistort` for a lens that comes as a message.
+/// The word in a file's place for optics that come as a message.
 const BY_TOPIC: &str = "topic";
 
 fn rotation(degrees: u32) -> Result<Rotation, String> {
@@ -149,6 +169,7 @@ fn misplaced(region: Region, size: Option<[u32; 2]>) -> Option<String> {
 mod tests {
     use super::super::Profile;
     use super::*;
+    use crate::types::Pinhole;
 
     fn camera(fields: &str) -> Result<Camera, String> {
         let text = format!(
@@ -176,21 +197,36 @@ mod tests {
                       rotate: 270, flip: horizontal";
         let camera = camera(fields).unwrap();
         assert_eq!((camera.size, camera.latency_ms), (Some([37, 29]), 12.5));
-        let View { undistort, region, rotation, flip } = camera.view;
-        assert_eq!(undistort.unwrap().size, [37, 29]);
+        let View { optics, region, rotation, flip } = camera.view;
+        assert!(matches!(optics, Some(Optics::Bent(lens)) if lens.size == [37, 29]));
         assert_eq!(region, Some(Region { x: 3, y: 1, width: 20, height: 28 }));
         assert_eq!((rotation, flip), (Rotation::Left, Some(Flip::Horizontal)));
     }
 
     #[test]
     fn a_lens_may_come_as_a_message() {
-        assert_eq!(camera(", undistort: topic").unwrap().camera_info, Some(InfoTopic { topic: None }));
+        let info = |topic: Option<&str>, arrives| Some(InfoTopic { topic: topic.map(str::to_owned), arrives });
+        assert_eq!(camera(", undistort: topic").unwrap().camera_info, info(None, Arrives::Bent));
+        assert_eq!(camera(", rectified: topic").unwrap().camera_info, info(None, Arrives::Rectified));
         let named = camera(", undistort: topic, camera_info: /eye/info, rotate: 90").unwrap();
-        assert_eq!(named.camera_info, Some(InfoTopic { topic: Some("/eye/info".to_owned()) }));
-        assert_eq!((named.view.undistort, named.size), (None, None));
-        let alone = "`camera_info` names a topic, wanted `undistort: topic` with it";
+        assert_eq!(named.camera_info, info(Some("/eye/info"), Arrives::Bent));
+        assert_eq!((named.view.optics, named.size), (None, None));
+        let alone = "`camera_info` names a topic, wanted `undistort: topic` or `rectified: topic` with it";
         assert_eq!(refused(", camera_info: /eye/info"), alone);
         assert_eq!(refused(", undistort: plumb_bob.yaml, camera_info: /eye/info"), alone);
+    }
+
+    /// P of the file.
+    #[test]
+    fn a_file_says_how_rectified_pictures_were_seen() {
+        let camera = camera(", rectified: plumb_bob.yaml").unwrap();
+        let pinhole = Pinhole { size: [37, 29], focal: [21.0, 23.5], center: [18.5, 14.25] };
+        assert_eq!((camera.view.optics, camera.size), (Some(Optics::Straight(pinhole)), Some([37, 29])));
+        assert_eq!(
+            refused(", rectified: topic, undistort: topic"),
+            "`undistort` and `rectified` contradict each other, wanted one: a rectified picture is straight"
+        );
+        assert!(refused(", rectified: absent.yaml").starts_with("`rectified`: cannot read it ("));
     }
 
     #[test]

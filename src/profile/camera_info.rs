@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::types::{Calibration, Lens};
+use crate::types::{Arrives, Calibration, Lens, Optics, Pinhole, Readout};
 
 /// The fields that bend a picture; drivers add others.
 #[derive(Deserialize)]
@@ -24,24 +24,29 @@ struct Matrix {
     data: Vec<f64>,
 }
 
-/// Reads a calibration file; the reason in words where it is none.
-pub(super) fn load(path: &Path) -> Result<Lens, String> {
+/// Reads the calibration of pictures that arrive like this; the reason in words where it is none.
+pub(super) fn load(path: &Path, arrives: Arrives) -> Result<Optics, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read it ({error})"));
-    text.and_then(|text| parse(&text)).map_err(|reason| format!("{reason}: {}", path.display()))
+    text.and_then(|text| parse(&text, arrives)).map_err(|reason| format!("{reason}: {}", path.display()))
 }
 
 /// Reads a calibration's text.
-fn parse(text: &str) -> Result<Lens, String> {
+fn parse(text: &str, arrives: Arrives) -> Result<Optics, String> {
     let raw: RawInfo = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
     let calibration = Calibration {
         size: [raw.image_width, raw.image_height],
+        readout: Readout::default(),
         model: &raw.distortion_model,
         distortion: &raw.distortion_coefficients.data,
         camera_matrix: fixed("camera_matrix", &raw.camera_matrix)?,
         rectification: fixed("rectification_matrix", &raw.rectification_matrix)?,
         projection: fixed("projection_matrix", &raw.projection_matrix)?,
     };
-    Lens::new(&calibration).map_err(|error| error.to_string())
+    let optics = match arrives {
+        Arrives::Bent => Lens::new(&calibration).map(Optics::Bent),
+        Arrives::Rectified => Pinhole::rectified(&calibration).map(Optics::Straight),
+    };
+    optics.map_err(|error| error.to_string())
 }
 
 fn fixed<const N: usize>(name: &str, matrix: &Matrix) -> Result<[f64; N], String> {
@@ -58,12 +63,12 @@ mod tests {
 
     fn refused(from: &str, to: &str) -> String {
         assert!(PLUMB_BOB.contains(from), "{from}");
-        parse(&PLUMB_BOB.replacen(from, to, 1)).unwrap_err()
+        parse(&PLUMB_BOB.replacen(from, to, 1), Arrives::Bent).unwrap_err()
     }
 
     #[test]
     fn a_calibration_keeps_its_numbers() {
-        let lens = parse(PLUMB_BOB).unwrap();
+        let Optics::Bent(lens) = parse(PLUMB_BOB, Arrives::Bent).unwrap() else { panic!("a lens") };
         assert_eq!(lens.size, [37, 29]);
         assert_eq!(lens.intrinsics, [30.5, 31.25, 17.25, 13.75]);
         assert_eq!(lens.distortion, [-0.28, 0.09, 0.003, -0.002, -0.01, 0.0, 0.0, 0.0]);

@@ -6,7 +6,7 @@ use super::stream::{Held, Stream};
 use super::{DropReason, Dropped, NotReady};
 use crate::deploy::CameraInput;
 use crate::time::{Span, Stamp};
-use crate::types::{Frame, Lens};
+use crate::types::{Frame, Optics};
 
 #[derive(Debug)]
 pub(super) struct Camera {
@@ -20,10 +20,10 @@ pub(super) struct Camera {
 #[derive(Debug)]
 enum Info {
     Unwanted,
-    /// It does not grow old: a lens stays what it is.
+    /// It does not grow old: a camera stays what it is.
     Wanted {
         stream: Arc<str>,
-        lens: Option<Arc<Lens>>,
+        optics: Option<Arc<Optics>>,
     },
 }
 
@@ -31,36 +31,34 @@ impl Camera {
     pub fn new(input: &CameraInput) -> Self {
         let stream = Stream::new(&format!("images.{}", input.name), input.max_age);
         let info = match &input.camera_info {
-            Some(_) => Info::Wanted { stream: format!("camera_info.{}", input.name).into(), lens: None },
+            Some(_) => Info::Wanted { stream: format!("camera_info.{}", input.name).into(), optics: None },
             None => Info::Unwanted,
         };
         Self { stream, size: input.size, latency: input.latency, info }
     }
 
-    /// Takes a lens in as the newest.
-    pub fn accept_lens(&mut self, new: Arc<Lens>) {
-        if let Info::Wanted { lens, .. } = &mut self.info {
-            *lens = Some(new);
+    /// Takes optics in as the newest.
+    pub fn accept_optics(&mut self, new: Arc<Optics>) {
+        if let Info::Wanted { optics, .. } = &mut self.info {
+            *optics = Some(new);
         }
     }
 
-    /// The lens; `None` where nobody asked for it.
-    pub fn lens(&self) -> Option<&Arc<Lens>> {
+    /// The optics; `None` where nobody asked for them.
+    pub fn optics(&self) -> Option<&Arc<Optics>> {
         match &self.info {
             Info::Unwanted => None,
-            Info::Wanted { lens, .. } => lens.as_ref(),
+            Info::Wanted { optics, .. } => optics.as_ref(),
         }
     }
 
-    /// A lens that is wanted has come, and is that of the newest picture.
+    /// Optics that are wanted have come, and are those of the newest picture.
     pub fn seen_through(&self) -> Result<(), NotReady> {
-        let Info::Wanted { stream, lens } = &self.info else { return Ok(()) };
-        let lens = lens.as_ref().ok_or_else(|| NotReady::NeverSeen { stream: Arc::clone(stream) })?;
+        let Info::Wanted { stream, optics } = &self.info else { return Ok(()) };
+        let wanted = optics.as_ref().ok_or_else(|| NotReady::NeverSeen { stream: Arc::clone(stream) })?.size();
         let got = self.stream.newest().map(|held| [held.value.width, held.value.height]);
         match got {
-            Some(got) if got != lens.size => {
-                Err(NotReady::OtherSize { stream: Arc::clone(stream), wanted: lens.size, got })
-            }
+            Some(got) if got != wanted => Err(NotReady::OtherSize { stream: Arc::clone(stream), wanted, got }),
             _ => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use crate::deploy::samples::arm::{at, frame, instruction, joints};
 use crate::deploy::samples::{ARM_IO, ARM_PROFILE, bundle, live_arm, parameters, profile};
 use crate::deploy::{Deployment, ParamValue};
 use crate::geometry::{Pose, PoseError};
-use crate::types::{JointSample, Lens, PoseSample, Transform};
+use crate::types::{JointSample, Optics, Pinhole, PoseSample, Transform};
 
 /// The arm with a second camera.
 fn two_cameras() -> Sync {
@@ -112,8 +112,8 @@ fn a_camera_whose_info_is_wanted_waits_for_one_of_its_pictures_size() {
     let robot = ARM_PROFILE.replace("transport: raw,", "transport: raw, undistort: topic,");
     let deployment = Deployment::check(&bundle(ARM_IO, &["front"]), &profile(&robot), parameters(&task())).unwrap();
     let lens = |size| {
-        let lens = Lens { size, intrinsics: [1.0; 4], distortion: [0.0; 8], ray_from_pixel: [[1.0; 3]; 3] };
-        Sample { stamp: at(1.0), received: at(1.0), value: Value::Lens { camera: 0, lens: Arc::new(lens) } }
+        let optics = Arc::new(Optics::Straight(Pinhole { size, focal: [1.0; 2], center: [2.0; 2] }));
+        Sample { stamp: at(1.0), received: at(1.0), value: Value::Optics { camera: 0, optics } }
     };
     let mut picture = frame(0, 2.0);
     let Value::Frame { frame: shown, .. } = &mut picture.value else { panic!("no frame") };
@@ -123,10 +123,10 @@ fn a_camera_whose_info_is_wanted_waits_for_one_of_its_pictures_size() {
     let sync = with(sync, [lens([32, 48])]);
     assert_eq!(waiting(&sync, 3.0), "camera_info.front: of pictures of 32 x 48 pixels, they have 64 x 48");
     let mut sync = with(sync, [lens([64, 48])]);
-    let lenses = sync.observe(at(3.0)).unwrap().lenses;
-    assert_eq!(lenses[0].as_ref().unwrap().size, [64, 48]);
+    let optics = sync.observe(at(3.0)).unwrap().optics;
+    assert_eq!(optics[0].as_ref().unwrap().size(), [64, 48]);
     let unasked = with(Sync::new(&live_arm()), [lens([64, 48]), frame(0, 2.0), joints(2.0, [0.5, 0.2, 0.02])]);
-    assert_eq!({ unasked }.observe(at(3.0)).unwrap().lenses, [None]);
+    assert_eq!({ unasked }.observe(at(3.0)).unwrap().optics, [None]);
 }
 
 #[test]

@@ -1,5 +1,43 @@
 //! How a camera bends what it sees.
 
+use super::{Pinhole, Region};
+
+/// What is known about a camera's pictures.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Optics {
+    /// They arrive bent; this straightens them.
+    Bent(Lens),
+    /// They arrive straight.
+    Straight(Pinhole),
+}
+
+impl Optics {
+    /// Width and height of the pictures.
+    pub fn size(&self) -> [u32; 2] {
+        match self {
+            Self::Bent(lens) => lens.size,
+            Self::Straight(pinhole) => pinhole.size,
+        }
+    }
+
+    /// The camera of the straight pictures.
+    pub fn pinhole(&self) -> &Pinhole {
+        match self {
+            Self::Bent(lens) => &lens.pinhole,
+            Self::Straight(pinhole) => pinhole,
+        }
+    }
+}
+
+/// What a camera's pictures are when they arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrives {
+    /// As the lens bends them (`image_raw`).
+    Bent,
+    /// Straightened by the camera's driver (`image_rect`).
+    Rectified,
+}
+
 /// A calibrated camera: where the pixels of a straight picture lie in its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lens {
@@ -11,13 +49,41 @@ pub struct Lens {
     pub distortion: [f64; 8],
     /// From pixels of the straight picture to rays of the camera, `[3, 3]`, row-major: the inverse of P x R.
     pub ray_from_pixel: [[f64; 3]; 3],
+    /// The camera of the straight picture.
+    pub pinhole: Pinhole,
+}
+
+/// What a camera sends of what its sensor sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readout {
+    /// The part that is sent, pixels of the sensor; `None` for all of it.
+    pub region: Option<Region>,
+    /// Pixels of the sensor that are combined to one, each way, at least 1.
+    pub binning: [u32; 2],
+}
+
+impl Default for Readout {
+    fn default() -> Self {
+        Self { region: None, binning: [1; 2] }
+    }
+}
+
+impl Readout {
+    /// `[fx, fy, cx, cy]` of the sensor in pixels of what is sent, as image_geometry's `PinholeCameraModel` has it.
+    pub(super) fn apply(&self, [fx, fy, cx, cy]: [f64; 4]) -> [f64; 4] {
+        let [left, top] = self.region.map_or([0, 0], |region| [region.x, region.y]).map(f64::from);
+        let [x, y] = self.binning.map(f64::from);
+        [fx / x, fy / y, (cx - left) / x, (cy - top) / y]
+    }
 }
 
 /// What a calibration says, in the words of `camera_calibration_parsers` and `sensor_msgs/CameraInfo`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration<'a> {
-    /// Width and height of the pictures.
+    /// Width and height of the whole sensor's pictures.
     pub size: [u32; 2],
+    /// What of them is sent.
+    pub readout: Readout,
     /// `plumb_bob` or `rational_polynomial`.
     pub model: &'a str,
     /// Its numbers, D.
@@ -46,6 +112,13 @@ pub enum LensError {
     Coefficients { got: usize, model: String, wanted: &'static str },
     #[error("`projection_matrix` times `rectification_matrix` has no inverse")]
     Flat,
+    #[error("the lens bends the pictures ({0} in `distortion_coefficients`), wanted straight ones")]
+    Bent(f64),
+    #[error(
+        "region of interest of {} x {} pixels at {}, {} is not in {} x {}",
+        .region.width, .region.height, .region.x, .region.y, .size[0], .size[1]
+    )]
+    Region { region: Region, size: [u32; 2] },
 }
 
 /// Far more than any camera, and positions fit 16 bits.
@@ -57,10 +130,8 @@ impl Lens {
     /// # Errors
     /// See [`LensError`].
     pub fn new(calibration: &Calibration<'_>) -> Result<Self, LensError> {
-        let &Calibration { size, model, distortion, camera_matrix, rectification: r, projection: p } = calibration;
-        if size.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
-            return Err(LensError::Size(size));
-        }
+        let &Calibration { model, distortion, camera_matrix, rectification: r, projection: p, .. } = calibration;
+        let size = calibration.sent_size()?;
         for (name, numbers) in [
             ("camera_matrix", &camera_matrix[..]),
             ("distortion_coefficients", distortion),
@@ -71,17 +142,47 @@ impl Lens {
                 return Err(LensError::NotFinite { name });
             }
         }
-        let [fx, _, cx, _, fy, cy, ..] = camera_matrix;
-        for (name, focal) in [("camera_matrix", [fx, fy]), ("projection_matrix", [p[0], p[5]])] {
-            if focal.iter().any(|length| *length <= 0.0) {
-                return Err(LensError::Focal { name, focal });
-            }
+        let [fx, fy, ..] = calibration.camera_numbers();
+        if fx <= 0.0 || fy <= 0.0 {
+            return Err(LensError::Focal { name: "camera_matrix", focal: [fx, fy] });
         }
+        let pinhole = Pinhole::rectified(calibration)?;
         let distortion = coefficients(model, distortion)?;
-        let projection = [[p[0], p[1], p[2]], [p[4], p[5], p[6]], [p[8], p[9], p[10]]];
+        let Pinhole { focal: [px, py], center: [u, v], .. } = pinhole;
+        let [x, y] = calibration.readout.binning.map(f64::from);
+        let projection = [[px, p[1] / x, u], [p[4] / y, py, v], [p[8], p[9], p[10]]];
         let pixel_from_ray = product(projection, [[r[0], r[1], r[2]], [r[3], r[4], r[5]], [r[6], r[7], r[8]]]);
         let ray_from_pixel = inverse(pixel_from_ray).ok_or(LensError::Flat)?;
-        Ok(Self { size, intrinsics: [fx, fy, cx, cy], distortion, ray_from_pixel })
+        let intrinsics = calibration.readout.apply(calibration.camera_numbers());
+        Ok(Self { size, intrinsics, distortion, ray_from_pixel, pinhole })
+    }
+}
+
+impl Calibration<'_> {
+    /// fx, fy, cx, cy of K.
+    pub(super) fn camera_numbers(&self) -> [f64; 4] {
+        let [fx, _, cx, _, fy, cy, ..] = self.camera_matrix;
+        [fx, fy, cx, cy]
+    }
+
+    /// fx, fy, cx, cy of P.
+    pub(super) fn projection_numbers(&self) -> [f64; 4] {
+        let p = self.projection;
+        [p[0], p[5], p[2], p[6]]
+    }
+
+    /// Width and height of the pictures that are sent.
+    pub(super) fn sent_size(&self) -> Result<[u32; 2], LensError> {
+        let Self { size, readout: Readout { region, binning: [x, y] }, .. } = *self;
+        if let Some(region) = region.filter(|region| !region.lies_in(size)) {
+            return Err(LensError::Region { region, size });
+        }
+        let [width, height] = region.map_or(size, |region| [region.width, region.height]);
+        let sent = [width / x.max(1), height / y.max(1)];
+        if sent.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
+            return Err(LensError::Size(sent));
+        }
+        Ok(sent)
     }
 }
 

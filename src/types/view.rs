@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Lens;
+use super::Optics;
 
 /// What is done to every picture of a camera before the policy's own steps, in the order of the fields.
 ///
@@ -10,8 +10,8 @@ use super::Lens;
 /// and stays true when the camera is turned; turning and mirroring come last.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
-    /// Straightens what the lens bends.
-    pub undistort: Option<Lens>,
+    /// Straightens what the lens bends, and says how the straight picture was seen.
+    pub optics: Option<Optics>,
     /// The part that is kept.
     pub region: Option<Region>,
     /// How far the picture is turned.

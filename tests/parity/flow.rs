@@ -52,18 +52,23 @@ impl Run {
 
     /// Everything in the loop, and what comes out of it.
     fn check_loop(&self) {
+        self.ends("suffix.embeds.t1", "suffix_embeds.step0", 1e-5);
+        self.ends("suffix.final_norm.t1", "suffix_final_norm.step0", 1e-4);
+        self.check_velocities(1e-4);
+    }
+
+    /// The velocity of every step, and the actions.
+    fn check_velocities(&self, tolerance: f32) {
         let [expected, got] = self.tensors();
         let prompt = ids(&got.tensor("input_ids").unwrap());
         assert_eq!(ids(&expected.tensor("input_ids").unwrap())[..prompt.len()], prompt);
-        self.ends("suffix.embeds.t1", "suffix_embeds.step0", 1e-5);
-        self.ends("suffix.final_norm.t1", "suffix_final_norm.step0", 1e-4);
         let velocities = expected.tensor("flow.velocity").unwrap();
         let &[steps, chunk, dim] = velocities.shape() else { panic!("{:?}", velocities.shape()) };
         for step in 0..steps {
             let want = &floats(&velocities)[step * chunk * dim..][..chunk * dim];
             let got = floats(&got.tensor(&format!("flow.velocity.step{step}")).unwrap());
             let worst = worst(want, &got);
-            assert!(worst <= 1e-4, "the velocity of step {step} differs from the original by {worst}");
+            assert!(worst <= tolerance, "the velocity of step {step} differs from the original by {worst}");
         }
         self.ends("normalized_actions", "normalized_actions", 5e-5);
         assert_eq!(self.answer["denoise_steps"], steps);
@@ -126,6 +131,31 @@ fn every_stage_of_the_flow_policy_with_layers_across_equals_the_original() {
         run.begins(&format!("memory.00.{ours}"), &state_first(want), 1e-5);
     }
     run.check_loop();
+}
+
+/// The prompt's padding is not there in ours; the geometry encoder has a graph of its own.
+#[test]
+fn every_stage_of_the_deep_fusion_policy_with_geometry_equals_the_original() {
+    let run = Run::of("deep_fusion_llama");
+    run.ends("intrinsics.resized", "intrinsics", 0.0);
+    run.ends("siglip.pixel_values", "pixel_values", 0.0);
+    run.ends("geometry.rays", "geometry.rays", 1e-7);
+    run.ends("geometry.tokens", "geometry.tokens", 2e-6);
+    run.ends("geometry.projected_mean", "geometry.projected_mean", 2e-6);
+    run.ends("vision.siglip", "vision.siglip", 1e-5);
+    run.ends("vision.projected", "vision.projected", 1e-5);
+    run.ends("vision.fused", "vision.fused", 1e-5);
+    run.begins("prefix_embeds", &run.valid(run.original("prefix.embeds", 64)), 1e-5);
+    for (layer, tolerance) in [("00", 1e-5), ("03", 5e-5)] {
+        for (original, ours) in [("k", "keys"), ("v", "values")] {
+            let want = run.original_memory(&format!("prefix.kv.layer{layer}.{original}"));
+            run.begins(&format!("memory.{layer}.{ours}"), &run.valid(want), tolerance);
+        }
+    }
+    run.ends("state.normalized", "state", 1e-6);
+    // The original's own run in f64 differs from its run in f32 by 1.15e-4 here (case.json), for it computes the time's
+    // sinusoid in f32 and ours is f64.
+    run.check_velocities(1.2e-4);
 }
 
 /// The same noise after another instruction: what is kept of the prefix reaches every action.

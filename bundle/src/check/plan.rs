@@ -19,7 +19,10 @@ pub(super) fn check(manifest: &Manifest, found: &mut Vec<String>) {
     for input in &manifest.inputs {
         let cadence = match input.source {
             Source::Task { .. } | Source::Constant { .. } => Cadence::Instruction,
-            Source::Cameras { .. } | Source::State { .. } | Source::TaskWithState { .. } => Cadence::Observation,
+            Source::Cameras { .. }
+            | Source::Intrinsics { .. }
+            | Source::State { .. }
+            | Source::TaskWithState { .. } => Cadence::Observation,
         };
         walk.make(&input.tensor, Tensor { cadence, form: None });
     }

@@ -73,6 +73,34 @@ fn cameras_have_names_of_their_own_and_there_is_one() {
 }
 
 #[test]
+fn intrinsics_are_those_of_a_plain_picture_tensor_and_a_stream() {
+    let with = |of: &str, change: fn(&mut Value)| {
+        found(|manifest| {
+            manifest["streams"]["intrinsics"] = json!("pinhole");
+            let inputs = manifest["inputs"].as_array_mut().unwrap();
+            inputs.push(json!({"tensor": "k", "source": {"from": "intrinsics", "of": of}}));
+            change(manifest);
+        })
+    };
+    assert_eq!(with("pixels", |_| {}), [""; 0]);
+    assert_eq!(
+        with("pixels", |manifest| manifest["streams"]["intrinsics"] = json!(null)),
+        ["input `k` is made from the cameras' intrinsics, but `streams` has none"]
+    );
+    for other in ["state", "k", "depth"] {
+        assert_eq!(
+            with(other, |_| {}),
+            [format!("input `k`: intrinsics of `{other}`, which is not made from the cameras")]
+        );
+    }
+    let stacked = with("pixels", |manifest| {
+        let steps = manifest["inputs"][0]["source"]["steps"].take();
+        manifest["inputs"][0]["source"]["steps"] = json!([{"op": "stack_channels", "branches": [steps]}]);
+    });
+    assert_eq!(stacked, ["input `k`: the branches of `pixels` may show different pixels, wanted plain steps"]);
+}
+
+#[test]
 fn picture_steps_that_cannot_run_are_refused() {
     let cases = [
         (json!({"op": "center_crop", "area": 0.0}), "center_crop area is 0, wanted (0, 1]"),

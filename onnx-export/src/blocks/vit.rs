@@ -144,7 +144,8 @@ fn block_film(g: &mut Builder<'_, '_>, film: &Value, index: u64) -> Result<[Valu
     Ok(g.split("parts", &pair, 1, [1, 1])?)
 }
 
-fn block<'w>(
+/// One block, `[n, tokens, width]` to the same; FiLM as in [`VitInput`], of this block.
+pub(super) fn block<'w>(
     g: &mut Builder<'_, 'w>,
     w: &Scope<'w>,
     (x, film): (&Value, Option<&[Value; 2]>),

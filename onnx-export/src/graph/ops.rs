@@ -41,7 +41,13 @@ impl Builder<'_, '_> {
         self.elementwise(label, "Sub", a, b)
     }
 
-    fn elementwise(&mut self, label: &str, op: &'static str, a: &Value, b: &Value) -> Result<Value, GraphError> {
+    pub(super) fn elementwise(
+        &mut self,
+        label: &str,
+        op: &'static str,
+        a: &Value,
+        b: &Value,
+    ) -> Result<Value, GraphError> {
         let dims = broadcast(&a.dims, &b.dims).ok_or_else(|| {
             self.refuse(label, op, format!("{} and {} do not broadcast", list(&a.dims), list(&b.dims)))
         })?;

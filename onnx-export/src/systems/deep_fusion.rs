@@ -45,8 +45,6 @@ pub struct DeepFusion {
 /// The fields of `config.json` beside the vision-language model's.
 #[derive(Deserialize)]
 struct Raw {
-    #[serde(default)]
-    use_geometric_branch: bool,
     action_dim: u64,
     action_horizon: u64,
     expert_hidden_size: Option<u64>,
@@ -130,16 +128,13 @@ impl DeepFusion {
         let dir = request.checkpoint.clone();
         let path = config_path(&dir);
         let raw: Raw = read_config(&dir)?;
-        if raw.use_geometric_branch {
-            let what = "deep fusion on a model with `use_geometric_branch`".to_owned();
-            return Err(ExportError::Unsupported { what, path });
-        }
         raw.check(&path)?;
         if let Some(asked) = request.chunk_size {
             check("--chunk-size", asked as u64, raw.action_horizon, &path)?;
         }
         let max_tokens = raw.flow.max_token_len;
-        let place = Place { dir: dir.clone(), prefix: "", prompt: "{task}", max_tokens, picture_size: None };
+        let place =
+            Place { dir: dir.clone(), prefix: "", prompt: "{task}", max_tokens, picture_size: None, geometric: None };
         let model = Llava::open(place, request)?;
         let mut weights = Weights::open_safetensors(&dir)?;
         let shares_layers = raw.expert_share_base_layers || raw.text_config.expert_share_base_layers;
@@ -167,15 +162,11 @@ impl DeepFusion {
 
     /// The bundle: text once per instruction, pictures, prefix and state once per observation, the expert in a loop.
     pub fn draft(&self) -> Result<Draft<'_>, ExportError> {
-        let once = [
-            (Some(graphs::text(&self.model, &self.weights)?), Cadence::Instruction),
-            (Some(graphs::vision(&self.model, &self.weights)?), Cadence::Observation),
-            (Some(self.prefix()?), Cadence::Observation),
-            (self.state()?, Cadence::Observation),
-        ];
+        let mut once = self.model.pieces(&self.weights)?;
+        once.push((self.prefix()?, Cadence::Observation));
+        once.extend(self.state()?.map(|state| (state, Cadence::Observation)));
         let (mut graphs, mut plan) = (vec![], vec![]);
         for (graph, every) in once {
-            let Some(graph) = graph else { continue };
             plan.push(Stage::Run { graph: graph.name().to_owned(), every });
             graphs.push(graph);
         }
@@ -192,6 +183,7 @@ impl DeepFusion {
             streams: Streams {
                 cameras: self.model.cameras.clone(),
                 state: self.state_dim.map(|dim| StateStream { dim: dim as usize, pieces: vec![] }),
+                intrinsics: self.model.intrinsics(),
             },
             inputs: self.inputs(),
             graphs,
@@ -213,7 +205,7 @@ impl DeepFusion {
     }
 
     fn inputs(&self) -> Vec<Input> {
-        let mut inputs: Vec<Input> = self.model.inputs().into();
+        let mut inputs = self.model.inputs();
         if self.state_dim.is_some() {
             let Columns { mean, std, .. } = &self.statistics.state;
             let step = StateStep::Standardize { mean: mean.clone(), std: std.clone(), eps: STD_EPS };
@@ -248,7 +240,7 @@ impl DeepFusion {
     fn prefix(&self) -> Result<Graph<'_>, ExportError> {
         let (language, w) = (self.model.language, self.model.language_weights(&self.weights));
         let mut graph = Graph::new("prefix");
-        let prefix = Prefix::of(&mut graph, &self.model)?;
+        let prefix = Prefix::of(&mut graph, &self.model, &self.weights)?;
         graphs::suffix_positions(&mut graph, &prefix, self.suffix())?;
         let mut root = graph.root();
         let mut g = root.at("language");

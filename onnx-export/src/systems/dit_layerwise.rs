@@ -67,6 +67,7 @@ impl DitLayerwise {
             prompt: &raw.prompt(),
             max_tokens: None,
             picture_size: raw.picture_size()?,
+            geometric: raw.geometric(),
         };
         let model = Llava::open(place, request)?;
         let config = raw.config(&model.language, &weights, request.chunk_size)?;
@@ -81,14 +82,10 @@ impl DitLayerwise {
     pub fn draft(&self) -> Result<Draft<'_>, ExportError> {
         let mut plan = vec![];
         let mut graphs = vec![];
-        let once = [
-            (Some(llava::graphs::text(&self.model, &self.weights)?), Cadence::Instruction),
-            (Some(llava::graphs::vision(&self.model, &self.weights)?), Cadence::Observation),
-            (Some(self.prefix()?), Cadence::Observation),
-            (self.state()?, Cadence::Observation),
-        ];
+        let mut once = self.model.pieces(&self.weights)?;
+        once.push((self.prefix()?, Cadence::Observation));
+        once.extend(self.state()?.map(|state| (state, Cadence::Observation)));
         for (graph, every) in once {
-            let Some(graph) = graph else { continue };
             plan.push(Stage::Run { graph: graph.name().to_owned(), every });
             graphs.push(graph);
         }
@@ -105,6 +102,7 @@ impl DitLayerwise {
             streams: Streams {
                 cameras: self.model.cameras.clone(),
                 state: self.config.state_dim.map(|dim| StateStream { dim: dim as usize, pieces: vec![] }),
+                intrinsics: self.model.intrinsics(),
             },
             inputs: self.inputs(),
             graphs,
@@ -121,7 +119,7 @@ impl DitLayerwise {
     }
 
     fn inputs(&self) -> Vec<Input> {
-        let mut inputs: Vec<Input> = self.model.inputs().into();
+        let mut inputs = self.model.inputs();
         if let Some(bounds) = &self.state_bounds {
             let steps = vec![range_or_pass(bounds), StateStep::Clip { low: -STATE_LIMIT, high: STATE_LIMIT }];
             inputs.push(Input { tensor: STATE.to_owned(), source: Source::State { steps } });

@@ -35,8 +35,6 @@ pub struct LateFusion {
 /// The fields of `config.json` beside the vision-language model's.
 #[derive(Deserialize)]
 struct Raw {
-    #[serde(default)]
-    use_geometric_branch: bool,
     action_expert_config: RawExpert,
     action_dim: u64,
     action_horizon: u64,
@@ -76,17 +74,20 @@ impl LateFusion {
         let dir = request.checkpoint.clone();
         let path = config_path(&dir);
         let raw: Raw = read_config(&dir)?;
-        if raw.use_geometric_branch {
-            let what = "late fusion on a model with `use_geometric_branch`".to_owned();
-            return Err(ExportError::Unsupported { what, path });
-        }
         if raw.flow.suffix_layout != "time_actions" {
             return Err(mismatch("`suffix_layout`", format!("`{}`", raw.flow.suffix_layout), "`time_actions`", &path));
         }
         if let Some(asked) = request.chunk_size {
             check("--chunk-size", asked as u64, raw.action_horizon, &path)?;
         }
-        let place = Place { dir: dir.clone(), prefix: "", prompt: "{task}", max_tokens: None, picture_size: None };
+        let place = Place {
+            dir: dir.clone(),
+            prefix: "",
+            prompt: "{task}",
+            max_tokens: None,
+            picture_size: None,
+            geometric: None,
+        };
         let key = request.unnorm_key.as_deref().or(raw.unnorm_key.as_deref());
         let statistics = Statistics::read(&dir, StatisticsSource::Processor, key)?;
         let expert = raw.action_expert_config.decoder(&path)?;
@@ -104,11 +105,8 @@ impl LateFusion {
 
     /// The bundle: text once per instruction, pictures and prefix once per observation, the expert in a loop.
     pub fn draft(&self) -> Result<Draft<'_>, ExportError> {
-        let once = [
-            (graphs::text(&self.model, &self.weights)?, Cadence::Instruction),
-            (graphs::vision(&self.model, &self.weights)?, Cadence::Observation),
-            (self.prefix()?, Cadence::Observation),
-        ];
+        let mut once = self.model.pieces(&self.weights)?;
+        once.push((self.prefix()?, Cadence::Observation));
         let run = |(graph, every): &(Graph<'_>, Cadence)| Stage::Run { graph: graph.name().to_owned(), every: *every };
         let mut plan: Vec<Stage> = once.iter().map(run).collect();
         plan.push(self.flow.stage(self.steps));
@@ -124,8 +122,8 @@ impl LateFusion {
         Ok(Draft {
             system: "late_fusion",
             checkpoint: identity(&self.dir, &sources, Some(self.statistics.key().to_owned()), dropped)?,
-            streams: Streams { cameras: self.model.cameras.clone(), state: None },
-            inputs: self.model.inputs().into(),
+            streams: Streams { cameras: self.model.cameras.clone(), state: None, intrinsics: self.model.intrinsics() },
+            inputs: self.model.inputs(),
             graphs,
             plan,
             dims: self.model.dims().collect(),
@@ -157,7 +155,7 @@ impl LateFusion {
     fn prefix(&self) -> Result<Graph<'_>, ExportError> {
         let (language, w) = (self.model.language, self.model.language_weights(&self.weights));
         let mut graph = Graph::new("prefix");
-        let prefix = Prefix::of(&mut graph, &self.model)?;
+        let prefix = Prefix::of(&mut graph, &self.model, &self.weights)?;
         graphs::suffix_positions(&mut graph, &prefix, self.suffix())?;
         let mut root = graph.root();
         let mut g = root.at("language");

@@ -2,17 +2,19 @@
 
 mod config;
 pub mod flow;
+mod geometry;
 pub mod graphs;
 mod image;
 mod text;
 
 use std::path::{Path, PathBuf};
 
-use vla_bundle::{CameraStream, ImageStep, Orientation, Range, Source, TextStep};
+use vla_bundle::{Cadence, CameraModel, CameraStream, ImageStep, Orientation, Range, Source, TextStep};
 
 use crate::ExportError;
-use crate::blocks::{DecoderConfig, SiglipConfig};
+use crate::blocks::{DecoderConfig, RayVitConfig, SiglipConfig};
 use crate::checkpoint::{Scope, Weights};
+use crate::graph::Graph;
 use crate::request::{Camera, Lacks, Request};
 
 pub use config::check;
@@ -23,6 +25,8 @@ const PROMPT_MAX: u64 = 256;
 
 /// Pictures as the tower takes them, `[cameras, 3, size, size]`.
 pub const PIXELS: &str = "pixel_values";
+/// How the cameras saw them, `[cameras, 3, 3]`.
+pub const INTRINSICS: &str = "intrinsics";
 /// Token ids, `[1, prompt]`.
 pub const IDS: &str = "input_ids";
 
@@ -34,6 +38,8 @@ pub struct Llava {
     pub language: DecoderConfig,
     /// Rows of its embedding table.
     pub vocabulary: u64,
+    /// The encoder of the geometry branch; none where the model has no such branch.
+    pub geometry: Option<RayVitConfig>,
     /// Cameras in order.
     pub cameras: Vec<CameraStream>,
     /// Most tokens of a prefix.
@@ -58,6 +64,8 @@ pub struct Place<'a> {
     pub max_tokens: Option<u64>,
     /// Side in pixels to which pictures are brought before the model's own processor.
     pub picture_size: Option<u32>,
+    /// Whether the geometry branch runs, where something beside the model's own configuration says it.
+    pub geometric: Option<bool>,
 }
 
 impl Llava {
@@ -68,7 +76,7 @@ impl Llava {
             lacks.note(format!("camera slot `{}`: this system has no slots", camera.slot));
         }
         lacks.finish()?;
-        let config = config::Config::read(&place.dir)?;
+        let config = config::Config::read(&place.dir, place.geometric)?;
         let patches = config.tower.patches() * request.cameras.len() as u64;
         let max_tokens = place.max_tokens.unwrap_or(config.max_tokens).min(config.max_tokens);
         let model = Self {
@@ -78,6 +86,7 @@ impl Llava {
             tower: config.tower,
             language: config.language,
             vocabulary: config.vocabulary,
+            geometry: config.geometry,
             max_tokens,
             prefix: place.prefix,
             dir: place.dir,
@@ -128,13 +137,30 @@ impl Llava {
             .map(|(name, range)| (name.to_owned(), range))
     }
 
-    /// Inputs made from pictures and instruction.
-    pub fn inputs(&self) -> [vla_bundle::Input; 2] {
+    /// Inputs made from pictures, what is known about their cameras, and instruction.
+    pub fn inputs(&self) -> Vec<vla_bundle::Input> {
         let input = |tensor: &str, source| vla_bundle::Input { tensor: tensor.to_owned(), source };
-        [
-            input(PIXELS, Source::Cameras { steps: self.image_steps.clone() }),
-            input(IDS, Source::Task { steps: self.text_steps.clone() }),
-        ]
+        let intrinsics = self.geometry.map(|_| input(INTRINSICS, Source::Intrinsics { of: PIXELS.to_owned() }));
+        let pixels = input(PIXELS, Source::Cameras { steps: self.image_steps.clone() });
+        let text = input(IDS, Source::Task { steps: self.text_steps.clone() });
+        std::iter::once(pixels).chain(intrinsics).chain([text]).collect()
+    }
+
+    /// What must be known about how the cameras see.
+    pub fn intrinsics(&self) -> Option<CameraModel> {
+        self.geometry.map(|_| CameraModel::Pinhole)
+    }
+
+    /// The graphs from text and pictures to the pieces of the prefix; none of them waits for another.
+    pub fn pieces<'w>(&self, weights: &'w Weights) -> Result<Vec<(Graph<'w>, Cadence)>, ExportError> {
+        let mut pieces = vec![
+            (graphs::text(self, weights)?, Cadence::Instruction),
+            (graphs::vision(self, weights)?, Cadence::Observation),
+        ];
+        if let Some(config) = &self.geometry {
+            pieces.push((geometry::graph(self, config, weights)?, Cadence::Observation));
+        }
+        Ok(pieces)
     }
 
     /// The tokenizer, under the bundle's name for it.

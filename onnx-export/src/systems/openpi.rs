@@ -244,7 +244,11 @@ impl Openpi {
         Ok(Draft {
             system,
             checkpoint,
-            streams: Streams { cameras: self.cameras.clone(), state: self.takes_state().then_some(state) },
+            streams: Streams {
+                cameras: self.cameras.clone(),
+                state: self.takes_state().then_some(state),
+                intrinsics: None,
+            },
             inputs: self.inputs()?,
             graphs,
             plan,

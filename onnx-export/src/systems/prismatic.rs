@@ -224,6 +224,7 @@ impl Prismatic {
             streams: Streams {
                 cameras: self.cameras.clone(),
                 state: self.proprio.as_ref().map(|proprio| StateStream { dim: proprio.dim as usize, pieces: vec![] }),
+                intrinsics: None,
             },
             inputs: self.inputs(),
             graphs,

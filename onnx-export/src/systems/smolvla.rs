@@ -117,7 +117,7 @@ impl Smolvla {
         Ok(Draft {
             system: "smolvla",
             checkpoint: identity(&self.dir, &sources, None, dropped)?,
-            streams: Streams { cameras: self.cameras.clone(), state: Some(state) },
+            streams: Streams { cameras: self.cameras.clone(), state: Some(state), intrinsics: None },
             inputs: self.inputs(),
             graphs,
             plan,

@@ -2,7 +2,7 @@
 
 use onnx_export::{ExportError, System};
 use serde_json::{Value, json};
-use vla_bundle::Bundle;
+use vla_bundle::{Bundle, CameraModel, Source, Stage};
 
 use super::edited::Edited;
 use super::{exported, request};
@@ -109,11 +109,50 @@ fn statistics_are_not_guessed() {
 }
 
 #[test]
-fn geometry_is_refused_and_not_left_out() {
-    let got = of_deep(|config| config["use_geometric_branch"] = json!(true));
-    assert_eq!(got, format!("deep fusion on a model with `use_geometric_branch` is not supported yet: {CONFIG}"));
-    let got = of_late(|config| config["use_geometric_branch"] = json!(true));
-    assert_eq!(got, format!("late fusion on a model with `use_geometric_branch` is not supported yet: {CONFIG}"));
+fn a_geometry_branch_fits_its_pictures_and_has_its_tensors() {
+    let wanted = "wanted the sizes of the encoder that `use_geometric_branch` wants";
+    let nothing = of_late(|config| config["use_geometric_branch"] = json!(true));
+    assert_eq!(nothing, format!("`mapanything_config`: got none, {wanted}: {CONFIG}"));
+    let with = |name: &'static str, value: u64| {
+        refusal(System::DeepFusion, "deep_fusion_llama", "config.json", |config| {
+            config["mapanything_config"][name] = json!(value);
+        })
+    };
+    assert_eq!(with("image_size", 28), format!("mapanything_config: image_size: got 28, wanted 56: {CONFIG}"));
+    let left = |what: &str, rest| format!("mapanything_config: what {what}: got {rest}, wanted 0: {CONFIG}");
+    assert_eq!(with("patch_size", 0), left("patch_size 0 leaves of 56", 56));
+    assert_eq!(with("patch_size", 15), left("patch_size 15 leaves of 56", 11));
+    assert_eq!(with("num_heads", 5), left("num_heads 5 leaves of 24", 4));
+    let kernel = "tensor `geometric_model.map_anything_model.encoder.patch_embed.weight`";
+    let patches = with("patch_size", 7);
+    assert!(patches.starts_with(&format!("{kernel}: got [24, 3, 14, 14], wanted [24, 3, 7, 7]: ")), "{patches}");
+    let edited = Edited::of("deep_fusion_llama").with_tensors(|tensors: &mut Tensors| {
+        tensors.retain(|name, _| !name.contains("ray_dirs_encoder"));
+    });
+    let blind = edited.anonymous(&export(System::DeepFusion, &edited).unwrap_err().to_string());
+    assert!(blind.contains("geometric_model.map_anything_model.ray_dirs_encoder.proj.weight"), "{blind}");
+}
+
+#[test]
+fn a_geometry_branch_that_does_not_run_leaves_no_tensors_behind() {
+    let silent = refusal(System::DeepFusion, "deep_fusion_llama", "config.json", |config| {
+        config["use_geometric_branch"] = json!(false);
+    });
+    assert!(silent.contains("fusion_projector.bias"), "{silent}");
+}
+
+#[test]
+fn intrinsics_are_a_stream_and_geometry_waits_for_no_other_graph() {
+    let edited = Edited::of("deep_fusion_llama");
+    let bundle = export(System::DeepFusion, &edited).unwrap();
+    let manifest = bundle.manifest();
+    assert_eq!(manifest.streams.intrinsics, Some(CameraModel::Pinhole));
+    let source = |name: &str| manifest.inputs.iter().find(|input| input.tensor == name).map(|input| &input.source);
+    assert_eq!(source("intrinsics"), Some(&Source::Intrinsics { of: "pixel_values".to_owned() }));
+    let geometry = &manifest.graphs["geometry"];
+    assert!(geometry.inputs.iter().all(|input| source(&input.name).is_some()), "{:?}", geometry.inputs);
+    let runs: Vec<&str> = manifest.plan.iter().flat_map(Stage::graphs).map(String::as_str).collect();
+    assert_eq!(runs, ["text", "vision", "geometry", "prefix", "state", "denoise"]);
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub fn read(
         (Some(stream), Some(values)) => bail!("state: got {} values, the policy takes {}", values.len(), stream.dim),
     };
     let (stamp, frame_id, noise) = (Stamp::default(), String::new(), Noise::default());
-    Ok(Observation { stamp, frame_id, frames, lenses: Vec::new(), state, task: Arc::from(task), noise })
+    Ok(Observation { stamp, frame_id, frames, optics: Vec::new(), state, task: Arc::from(task), noise })
 }
 
 fn check_cameras(names: &[&str], images: &[(String, String)]) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@ use crate::drive::clock::Clock;
 use crate::drive::parameters::{Apply, Change};
 use crate::drive::ros::{InputError, Sink, Stamped, Text};
 use crate::time::Stamp;
-use crate::types::{Frame, JointSample, Lens, PoseSample, Sample, Transform, Value};
+use crate::types::{Frame, JointSample, Optics, PoseSample, Sample, Transform, Value};
 
 /// Joint states, poses or arrays between two rounds of the engine; a full queue forgets the oldest.
 const JOINT_STATES: usize = 64;
@@ -59,10 +59,10 @@ impl Inbox {
         })
     }
 
-    /// A camera's lenses, and where to put them; `camera` is its index in the deployment's list.
-    pub fn lenses(&mut self, name: &str, camera: usize) -> Sink<Lens> {
-        let value = move |lens| Value::Lens { camera, lens: Arc::new(lens) };
-        self.sink(name, NEWEST, move |lens, received| sample(received, received, value(lens)))
+    /// What a camera's infos say, and where to put it; `camera` is its index in the deployment's list.
+    pub fn optics(&mut self, name: &str, camera: usize) -> Sink<Optics> {
+        let value = move |optics| Value::Optics { camera, optics: Arc::new(optics) };
+        self.sink(name, NEWEST, move |optics, received| sample(received, received, value(optics)))
     }
 
     /// The stream of joint states, and where to put them.

@@ -103,7 +103,7 @@ mod tests {
             stamp,
             frame_id: String::new(),
             frames: vec![],
-            lenses: Vec::new(),
+            optics: Vec::new(),
             state: Some(vec![1.5, -2.0]),
             task: Arc::from(task),
             noise: Noise::default(),

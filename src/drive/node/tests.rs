@@ -18,7 +18,7 @@ use crate::drive::clock;
 use crate::drive::ros::{Mismatch, Publish, PublishError, Session, Sink, Stamped, Text};
 use crate::msg::Message;
 use crate::time::{Span, Stamp};
-use crate::types::{Chunk, Encoding, Frame, JointSample, Lens, Observation, PoseSample, Transform};
+use crate::types::{Arrives, Chunk, Encoding, Frame, JointSample, Observation, Optics, PoseSample, Transform};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -90,7 +90,7 @@ impl Transport for Fake {
         Ok(())
     }
 
-    fn subscribe_camera_info(&mut self, topic: &str, _: Sink<Lens>) -> Result<(), TransportError> {
+    fn subscribe_camera_info(&mut self, topic: &str, _: Arrives, _: Sink<Optics>) -> Result<(), TransportError> {
         panic!("{topic} is not needed")
     }
 

@@ -11,7 +11,7 @@ use crate::msg::{
     TypeName,
 };
 use crate::time::Stamp;
-use crate::types::{Frame, Sample, Value};
+use crate::types::{Arrives, Frame, Sample, Value};
 
 const COMPRESSED: &str = "/compressed";
 const PICTURES: [TypeName; 2] = [Image::TYPE, CompressedImage::TYPE];
@@ -24,7 +24,7 @@ pub(super) struct Streams(Vec<(String, Stream)>);
 enum Stream {
     Image(usize),
     CompressedImage(usize),
-    CameraInfo(usize),
+    CameraInfo(usize, Arrives),
     Joints,
     Pose,
     Transforms,
@@ -47,10 +47,10 @@ impl Streams {
                 Some(topic) => found.push((topic.name.clone(), Stream::Image(index))),
                 None => missing.push(format!("{} (camera `{}`)", wanted(bag, &topic, &PICTURES), camera.name)),
             }
-            let Some(topic) = &camera.camera_info else { continue };
-            let topic = names.resolve(topic)?;
+            let Some(info) = &camera.camera_info else { continue };
+            let topic = names.resolve(&info.topic)?;
             if has(bag, &topic, CameraInfo::TYPE) {
-                found.push((topic, Stream::CameraInfo(index)));
+                found.push((topic, Stream::CameraInfo(index, info.arrives)));
             } else {
                 let wanted = wanted(bag, &topic, &[CameraInfo::TYPE]);
                 missing.push(format!("{wanted} (camera info of `{}`)", camera.name));
@@ -144,10 +144,10 @@ impl Stream {
                 let image: CompressedImage = message.decode().map_err(|e| e.to_string())?;
                 (image.header.stamp.into(), frame(camera, image.to_frame().map_err(|e| e.to_string())?))
             }
-            Stream::CameraInfo(camera) => {
+            Stream::CameraInfo(camera, arrives) => {
                 let info: CameraInfo = message.decode().map_err(|e| e.to_string())?;
-                let lens = Arc::new(info.to_lens().map_err(|e| e.to_string())?);
-                (received, Value::Lens { camera, lens })
+                let optics = Arc::new(info.to_optics(arrives).map_err(|e| e.to_string())?);
+                (received, Value::Optics { camera, optics })
             }
             Stream::Joints => {
                 let joints: JointState = message.decode().map_err(|e| e.to_string())?;

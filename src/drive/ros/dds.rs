@@ -34,7 +34,7 @@ use crate::msg::{
     StringMessage, TFMessage, TypeName,
 };
 use crate::time::Stamp;
-use crate::types::{Frame, JointSample, Lens, PoseSample, Transform};
+use crate::types::{Arrives, Frame, JointSample, Optics, PoseSample, Transform};
 
 /// Asked of the kernel for every socket, which clamps it: an image arrives as a burst of up to its whole size.
 const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
@@ -173,8 +173,13 @@ impl Transport for Dds {
         self.subscribe_frames::<CompressedPicture>(topic, sink)
     }
 
-    fn subscribe_camera_info(&mut self, topic: &str, sink: Sink<Lens>) -> Result<(), TransportError> {
-        self.subscribe_values(topic, &newest(1), |info: CameraInfo| Ok(info.to_lens()?), sink)
+    fn subscribe_camera_info(
+        &mut self,
+        topic: &str,
+        arrives: Arrives,
+        sink: Sink<Optics>,
+    ) -> Result<(), TransportError> {
+        self.subscribe_values(topic, &newest(1), move |info: CameraInfo| Ok(info.to_optics(arrives)?), sink)
     }
 
     fn subscribe_joints(&mut self, topic: &str, sink: Sink<Stamped<JointSample>>) -> Result<(), TransportError> {

@@ -129,8 +129,7 @@ struct RawFramework {
 
 #[derive(Default, Deserialize)]
 struct RawModel {
-    #[serde(default)]
-    use_geometric_branch: bool,
+    use_geometric_branch: Option<bool>,
     normalize_vl_hidden: Option<bool>,
 }
 
@@ -169,11 +168,12 @@ impl Raw {
     /// Reads the configuration of the checkpoint in `dir`.
     pub fn read(dir: &Path) -> Result<Self, ExportError> {
         let raw: Self = read_config(dir)?;
-        let raw = Self { path: config_path(dir), ..raw };
-        if raw.framework.mapanything_llava3d.as_ref().is_some_and(|model| model.use_geometric_branch) {
-            return Err(raw.unsupported("a layer-wise head on a model with `use_geometric_branch`".to_owned()));
-        }
-        Ok(raw)
+        Ok(Self { path: config_path(dir), ..raw })
+    }
+
+    /// Whether the model's geometry branch runs, where the run says it.
+    pub fn geometric(&self) -> Option<bool> {
+        self.framework.mapanything_llava3d.as_ref()?.use_geometric_branch
     }
 
     fn data(&self) -> Option<&RawData> {

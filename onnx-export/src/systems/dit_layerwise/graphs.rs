@@ -30,7 +30,7 @@ impl DitLayerwise {
         let (config, language) = (&self.config, self.model.language);
         let w = self.model.language_weights(&self.weights);
         let mut graph = Graph::new("prefix");
-        let prefix = Prefix::of(&mut graph, &self.model)?;
+        let prefix = Prefix::of(&mut graph, &self.model, &self.weights)?;
         let mut root = graph.root();
         let mut g = root.at("language");
         let decoder = Decoder::new(&mut g, &prefix.positions, (language, DecoderNorm::Weight))?;

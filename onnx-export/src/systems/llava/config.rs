@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::ExportError;
-use crate::blocks::{DecoderConfig, GateActivation, SiglipConfig};
+use crate::blocks::{DecoderConfig, GateActivation, RayVitConfig, SiglipConfig};
 use crate::checkpoint::read_json;
+
+use super::geometry::RawGeometry;
 
 /// The file's name.
 pub const FILE: &str = "config.json";
@@ -23,11 +25,13 @@ pub struct Config {
     pub image_token: u32,
     /// Tokens of the longest sequence.
     pub max_tokens: u64,
+    /// The encoder of the geometry branch; none where it does not run.
+    pub geometry: Option<RayVitConfig>,
 }
 
 impl Config {
-    /// Reads the configuration of the model in `dir`.
-    pub fn read(dir: &Path) -> Result<Self, ExportError> {
+    /// Reads the configuration of the model in `dir`; `geometric` overrules what it says about its geometry branch.
+    pub fn read(dir: &Path, geometric: Option<bool>) -> Result<Self, ExportError> {
         let raw: RawConfig = read_json(dir, FILE)?;
         let path = dir.join(FILE);
         if raw.use_spatial_token {
@@ -48,7 +52,16 @@ impl Config {
             });
         };
         let max_tokens = raw.text_config.max_position_embeddings;
-        Ok(Self { tower, language: raw.text_config.decoder(&path)?, vocabulary, image_token, max_tokens })
+        let geometry = match (geometric.unwrap_or(raw.use_geometric_branch), &raw.mapanything_config) {
+            (false, _) => None,
+            (true, Some(geometry)) => Some(geometry.encoder(tower.image_size, &path)?),
+            (true, None) => {
+                let wanted = "the sizes of the encoder that `use_geometric_branch` wants".to_owned();
+                let (what, got) = ("`mapanything_config`".to_owned(), "none".to_owned());
+                return Err(ExportError::Mismatch { what, got, wanted, path });
+            }
+        };
+        Ok(Self { geometry, tower, language: raw.text_config.decoder(&path)?, vocabulary, image_token, max_tokens })
     }
 }
 
@@ -60,6 +73,9 @@ struct RawConfig {
     image_seq_length: Option<u64>,
     #[serde(default)]
     use_spatial_token: bool,
+    #[serde(default)]
+    use_geometric_branch: bool,
+    mapanything_config: Option<RawGeometry>,
 }
 
 /// The part of a `SiglipVisionConfig` that differs from the defaults of transformers.

@@ -7,7 +7,7 @@ use crate::blocks::{linear, siglip};
 use crate::checkpoint::{Scope, Weights};
 use crate::graph::{Builder, Cut, Graph, Layout, Value, fixed, symbol};
 
-use super::{IDS, Llava, PIXELS};
+use super::{IDS, Llava, PIXELS, geometry};
 
 /// Rows that take the places of the patches' tokens, `[1, patches, hidden]`.
 const PATCHES: &str = "vision.projected";
@@ -67,12 +67,16 @@ pub struct Prefix {
 
 impl Prefix {
     /// Declares the pieces as inputs, joins them, and gives them out as `prefix_embeds`.
-    pub fn of(graph: &mut Graph<'_>, model: &Llava) -> Result<Self, ExportError> {
+    pub fn of<'w>(graph: &mut Graph<'w>, model: &Llava, weights: &'w Weights) -> Result<Self, ExportError> {
         let hidden = fixed(model.language.width);
         let mut piece = |name, length| graph.input(name, Dtype::Fp32, &[fixed(1), length, hidden.clone()]);
         let bos = piece(PIECES[0], fixed(1))?;
         let patches = piece(PATCHES, fixed(model.patches()))?;
         let tail = piece(PIECES[1], symbol("prompt_tail"))?;
+        let patches = match model.geometry {
+            Some(_) => geometry::fuse(graph, model, &model.weights(weights), &patches)?,
+            None => patches,
+        };
         let mut root = graph.root();
         let mut g = root.at("prefix");
         let tokens = symbol("tokens");

@@ -131,7 +131,7 @@ fn a_camera_info_of_the_bag_reaches_the_policy() {
     struct Seen(Vec<[u32; 2]>);
     impl Answer for Seen {
         fn answer(&mut self, observation: &Observation) -> Result<Answered, String> {
-            self.0.extend(observation.lenses.iter().flatten().map(|lens| lens.size));
+            self.0.extend(observation.optics.iter().flatten().map(|optics| optics.size()));
             Err("seen".to_owned())
         }
     }
