@@ -1,9 +1,11 @@
-//! `vla inspect` on policies that prune: what they compute, and what the same model would without pruning.
+//! `vla inspect` on policies: what they compute, what the same model would without pruning, and what they ignore.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
 
 #[path = "shared/case.rs"]
 mod case;
+#[path = "inspect/probe.rs"]
+mod probe;
 
 use std::process::Command;
 
@@ -14,10 +16,15 @@ fn inspected(case: &str) -> Vec<String> {
     let scratch = tempfile::tempdir().unwrap();
     let bundle = scratch.path().join("bundle").display().to_string();
     export(case, &bundle, &["--golden", "off"]);
-    let output = Command::new(env!("CARGO_BIN_EXE_vla")).args(["inspect", &bundle]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = said(&["inspect", &bundle]);
     text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// What a command that succeeds prints.
+fn said(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_vla")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn assert_says(lines: &[String], wanted: &str) {

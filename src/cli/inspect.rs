@@ -1,6 +1,7 @@
 //! `vla inspect`: a bundle on one screen.
 
 mod cost;
+mod probe;
 mod words;
 
 use std::fmt::Write as _;
@@ -11,6 +12,7 @@ use vla_bundle::{Bundle, Dtype, GoldenKind, Graph, Integrity, Manifest, Merged, 
 
 use super::bench::placement_lines;
 use super::runtime::RuntimeArguments;
+use crate::inference::Inference;
 use crate::policy::{Policy, runtime_info};
 
 /// Explains a bundle on one screen.
@@ -21,6 +23,9 @@ pub struct Inspect {
     /// Checks the sha256 of every file, not only the sizes.
     #[arg(long)]
     verify: bool,
+    /// Runs the stored run again with one input at a time changed, and says which inputs the policy ignores.
+    #[arg(long)]
+    probe: bool,
     #[command(flatten)]
     runtime: RuntimeArguments,
 }
@@ -36,12 +41,17 @@ impl Inspect {
         line(&mut text, "files", &format!("{}, {checked}", bundle.manifest().files.len()));
         text += &cost::lines(&bundle)?;
         super::print(&text)?;
-        let policy = Policy::load(&bundle, &options)?;
+        let (placement, probed) = if self.probe {
+            let mut inference = Inference::load(&bundle, &options)?;
+            let probed = probe::lines(&bundle, &mut inference)?;
+            (placement_lines(inference.placement()), probed)
+        } else {
+            (placement_lines(Policy::load(&bundle, &options)?.placement()), String::new())
+        };
         let runtime = runtime_info()?;
         let mut text = String::new();
         line(&mut text, "onnx runtime", &format!("{}, {}", runtime.version, runtime.path.display()));
-        text += &placement_lines(policy.placement());
-        super::print(&text)
+        super::print(&(text + &placement + &probed))
     }
 }
 

@@ -9,7 +9,7 @@ use super::Outcome;
 use crate::policy::Observer;
 use crate::preprocess::picture::Picture;
 use crate::tensor::{Tensor, TensorData};
-use crate::types::Observation;
+use crate::types::{Observation, Optics, Pinhole};
 
 /// An observer that keeps every tensor.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,8 +45,9 @@ impl Recording {
         self.tensors.iter().find(|(name, tensor)| !same(name, tensor)).map(|(name, _)| name.as_str())
     }
 
-    /// Writes the tensors under their names in the plan, the observation as `input.images.<camera>` (`[h, w, 3]`, u8)
-    /// and `input.state` (f64), and the un-normalised actions as `output.actions` (`[chunk_size, action_dim]`, f64).
+    /// Writes the tensors under their names in the plan, the observation as `input.images.<camera>` (`[h, w, 3]`, u8),
+    /// `input.intrinsics.<camera>` (fx, fy, cx and cy in pixels, f64, where pictures arrive straight) and `input.state`
+    /// (f64), and the un-normalised actions as `output.actions` (`[chunk_size, action_dim]`, f64).
     ///
     /// # Errors
     /// The file cannot be written, or a frame is no picture.
@@ -65,6 +66,12 @@ impl Recording {
             let shape = vec![picture.height as usize, picture.width as usize, 3];
             let name = format!("input.images.{}", camera.name);
             entries.push((name, Entry { dtype: FileDtype::U8, shape, data: picture.rgb }));
+        }
+        for (camera, optics) in manifest.streams.cameras.iter().zip(&observation.optics) {
+            if let Some(Optics::Straight(Pinhole { focal: [fx, fy], center: [cx, cy], .. })) = optics.as_deref() {
+                let name = format!("input.intrinsics.{}", camera.name);
+                entries.push((name, doubles(vec![4], &[*fx, *fy, *cx, *cy])));
+            }
         }
         if let Some(state) = &observation.state {
             entries.push(("input.state".to_owned(), doubles(vec![state.len()], state)));
