@@ -137,11 +137,17 @@ impl Case {
         let Self { dir, scratch } = Self::of(name);
         let copy_dir = scratch.path().join("case");
         copy(&dir, &copy_dir);
-        let path = copy_dir.join("checkpoint/config.json");
-        let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        change(&mut config);
-        std::fs::write(path, config.to_string()).unwrap();
-        Self { dir: copy_dir, scratch }
+        let case = Self { dir: copy_dir, scratch };
+        case.edit("checkpoint/config.json", change);
+        case
+    }
+
+    /// Changes a JSON file of a copy.
+    fn edit(&self, file: &str, change: impl FnOnce(&mut Value)) {
+        let path = self.dir.join(file);
+        let mut value: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        change(&mut value);
+        std::fs::write(path, value.to_string()).unwrap();
     }
 
     fn original(&self) -> Vec<u8> {

@@ -6,6 +6,7 @@ use vla_runtime::msg::{
     ActionChunk, CameraInfo, Clock, CompressedImage, DiagnosticArray, Float64MultiArray, Image, JointState,
     JointTrajectory, PoseStamped, StringMessage, TFMessage, from_cdr, to_cdr,
 };
+use vla_runtime::types::Arrives;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, payload)) = bytes.split_first() else { return };

@@ -178,4 +178,5 @@ def main():
         print(variant, "largest velocity", np.abs(made).max())
 
 
-main()
+if __name__ == "__main__":
+    main()
