@@ -2,6 +2,7 @@
 
 mod bench;
 mod export;
+mod fit_limits;
 mod infer;
 mod inspect;
 mod node;
@@ -32,6 +33,7 @@ enum Command {
     Bench(bench::Bench),
     Inspect(inspect::Inspect),
     Replay(replay::Replay),
+    FitLimits(fit_limits::FitLimits),
 }
 
 /// Runs `vla` on the process's arguments.
@@ -59,6 +61,7 @@ impl Command {
             Command::Bench(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Replay(command) => command.run(),
+            Command::FitLimits(command) => command.run(),
             Command::Node(command) => command.run(),
         }
     }

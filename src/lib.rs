@@ -21,6 +21,7 @@ pub mod execute;
 pub mod geometry;
 pub mod inference;
 pub mod kinematics;
+pub mod motion;
 pub mod msg;
 pub mod noise;
 pub mod policy;
