@@ -318,3 +318,24 @@ fn a_chain_between_links_that_are_not_there_or_not_held_is_refused() {
          continuous or prismatic"
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_urdf_is_read_or_refused(
+        at in 0..PANDA.len(),
+        length in 0..400_usize,
+        put in "[-a-z0-9 <>/=\"'.&;]{0,12}",
+        positions in proptest::collection::vec(-1e3..1e3_f64, 8),
+    ) {
+        let end = (at + length).min(PANDA.len());
+        let Ok(robot) = Robot::parse(&format!("{}{put}{}", &PANDA[..at], &PANDA[end..])) else { return Ok(()) };
+        for joint in robot.joints() {
+            let Ok(chain) = robot.chain(&joint.child, "panda_link0") else { continue };
+            let positions = &positions[..chain.joints().len().min(8)];
+            if let Some(pose) = chain.pose(positions) {
+                let length: f64 = pose.rotation.xyzw().iter().map(|value| value * value).sum();
+                proptest::prop_assert!((length - 1.0).abs() < 1e-6);
+            }
+        }
+    }
+}
