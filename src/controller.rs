@@ -24,6 +24,7 @@
 //! distribution scales speed; robots whose drivers do (Universal Robots' `ScaledJointTrajectoryController`) play a
 //! trajectory later than this says.
 
+mod agreement;
 mod forward;
 mod knots;
 mod spline;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use crate::time::{Span, Stamp};
 use knots::Knots;
 
+pub use agreement::{Contradiction, Following, Reported, Watch, contradictions};
 pub use forward::{ForwardController, WrongWidth};
 pub use validate::Refused;
 

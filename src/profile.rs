@@ -4,6 +4,7 @@
 
 mod camera;
 mod camera_info;
+mod controller;
 mod output;
 mod raw;
 mod state;
@@ -13,6 +14,7 @@ use std::path::Path;
 use vla_bundle::Unit;
 
 pub use camera::{Camera, InfoTopic, Transport};
+pub use controller::{Ask, Controller};
 pub use output::{
     Carries, Content, EefActions, GripperMessage, Limits, Output, OutputDim, OutputKind, PoseLimits, Taker,
     TwistLimits, Workspace,

@@ -4,12 +4,14 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use vla_bundle::{Bundle, Integrity};
 
+use crate::controller::contradictions;
 use crate::deploy::{Deployment, RunParameters};
 use crate::drive::node::{self, DEFAULT_NAME};
 use crate::drive::ros::{Dds, DdsSettings};
 use crate::drive::ros_args::{LogLevel, RosArgs};
 use crate::drive::signals;
-use crate::profile::Profile;
+use crate::profile::{Ask, Controller, Profile};
+use crate::time::Span;
 
 use super::runtime;
 
@@ -40,11 +42,29 @@ impl Node {
         let deployment = Deployment::check(&bundle, &profile, parameters)?;
         let inference = runtime::inference(&bundle, &deployment, &options)?;
         tracing::info!(digest = bundle.digest(), provider = options.provider.name(), "bundle loaded");
-        let transport = Dds::join(settings, names.namespace(), names.node_name())?;
+        let mut transport = Dds::join(settings, names.namespace(), names.node_name())?;
         tracing::info!(node = names.fully_qualified_name(), domain = settings.domain, network = ?settings.network, "joined");
+        for controller in profile.outputs().iter().filter_map(|output| output.controller.as_ref()) {
+            agree(&mut transport, controller)?;
+        }
         node::run(&deployment, inference, &names, transport, &stop)?;
         Ok(())
     }
+}
+
+/// How long a controller has for its answers.
+const PATIENCE: Span = Span::from_nanos(10_000_000_000);
+
+/// Asks a controller, where the profile says so, whether it is what the profile says.
+fn agree(transport: &mut Dds, controller: &Controller) -> anyhow::Result<()> {
+    let Some(Ask { node, manager }) = &controller.ask else { return Ok(()) };
+    let reported = transport.ask_controller(node, Some(manager), PATIENCE)?;
+    let found: Vec<_> = contradictions(&controller.config, &reported).iter().map(ToString::to_string).collect();
+    if !found.is_empty() {
+        bail!("controller `{node}`: {}", found.join("; "));
+    }
+    tracing::info!(controller = node, "is what the profile says");
+    Ok(())
 }
 
 /// What `--log-level` asks for, as a filter of our own log; `None` where it is silent.

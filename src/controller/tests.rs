@@ -1,5 +1,6 @@
 //! Expected values are closed forms: a polynomial that is known is met again between its points.
 
+mod agreement;
 mod bridging;
 mod property;
 mod refusals;

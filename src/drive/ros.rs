@@ -13,7 +13,7 @@ pub use settings::{DdsSettings, Network, Services, SettingsError, largest_receiv
 use crate::drive::parameters::Parameters;
 use crate::geometry::PoseError;
 use crate::msg::{FrameError, InfoError, JointsError, Message};
-use crate::time::Stamp;
+use crate::time::{Span, Stamp};
 use crate::types::{Arrives, Frame, JointSample, Optics, PoseSample, Transform};
 
 /// Filter for the middleware's own log, which reports as errors what DDS repairs by itself.
@@ -86,6 +86,27 @@ pub enum TransportError {
     /// No thread.
     #[error("cannot start the ROS thread: {0}")]
     Thread(std::io::Error),
+}
+
+/// A service that did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// Nobody, or not in time.
+    #[error("service `{service}` did not answer within {within}")]
+    Silent {
+        /// Absolute name.
+        service: String,
+        /// How long everything that was to be asked could take.
+        within: Span,
+    },
+    /// In the middleware's words, or something else than an answer.
+    #[error("service `{service}`: {reason}")]
+    Failed {
+        /// Absolute name.
+        service: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A message that did not leave.

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use vla_bundle::Unit;
 
+use super::Controller;
+
 /// A topic that moves the robot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
@@ -10,6 +12,8 @@ pub struct Output {
     pub topic: Option<String>,
     /// What it publishes.
     pub content: Content,
+    /// What plays its trajectories; `None` where nobody said, and where it publishes none.
+    pub controller: Option<Controller>,
 }
 
 /// What an output publishes.

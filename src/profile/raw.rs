@@ -51,10 +51,10 @@ struct RawMeasured {
 
 /// What is wrong, all of it.
 #[derive(Default)]
-struct Problems(Vec<String>);
+pub(super) struct Problems(Vec<String>);
 
 impl Problems {
-    fn add(&mut self, at: &str, what: &str) {
+    pub(super) fn add(&mut self, at: &str, what: &str) {
         self.0.push(format!("{at}: {what}"));
     }
 
@@ -67,7 +67,7 @@ impl Problems {
         }
     }
 
-    fn positive(&mut self, at: &str, field: &str, value: f64) {
+    pub(super) fn positive(&mut self, at: &str, field: &str, value: f64) {
         if value <= 0.0 {
             self.add(at, &format!("`{field}` is {value}, wanted a positive number"));
         }

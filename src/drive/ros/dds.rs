@@ -1,5 +1,6 @@
 //! [`Transport`] over DDS with `ros2-client`; named here and below only.
 
+mod ask;
 mod endpoints;
 mod parameters;
 

@@ -46,7 +46,7 @@ impl RawEefPose {
         }
         let limits = PoseLimits { workspace: workspace(at, min, max, problems), max_step_m, max_step_rad };
         let eef = EefActions { frame, position: axes(at, position, problems), rotation };
-        Output { topic, content: Content::EefPose { eef, limits } }
+        Output { topic, content: Content::EefPose { eef, limits }, controller: None }
     }
 }
 
@@ -66,7 +66,7 @@ impl RawEefTwist {
         let workspace = workspace(at, min, max, problems);
         let limits = TwistLimits { workspace, max_m_per_s, max_rad_per_s, max_step_m_per_s, max_step_rad_per_s };
         let eef = EefActions { frame, position: axes(at, position, problems), rotation };
-        Output { topic, content: Content::EefTwist { eef, limits } }
+        Output { topic, content: Content::EefTwist { eef, limits }, controller: None }
     }
 }
 

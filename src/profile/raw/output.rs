@@ -5,12 +5,13 @@ use vla_bundle::Unit;
 
 use super::Problems;
 use super::eef::{RawEefPose, RawEefTwist};
+use crate::profile::controller::RawController;
 use crate::profile::{Carries, Content, GripperMessage, Limits, Output, OutputDim, Taker};
 
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum RawOutput {
-    JointTrajectory { topic: Option<String>, joints: Vec<RawJoint> },
+    JointTrajectory { topic: Option<String>, joints: Vec<RawJoint>, controller: Option<RawController> },
     JointPositions { topic: Option<String>, joints: Vec<RawJoint> },
     ControllerInput { topic: Option<String>, dims: Vec<RawDim> },
     GripperPosition(RawGripper),
@@ -62,8 +63,10 @@ pub(super) struct RawGripper {
 impl RawOutput {
     pub(super) fn check(self, problems: &mut Problems) -> Output {
         match self {
-            RawOutput::JointTrajectory { topic, joints } => {
-                values(topic, Taker::JointTrajectory, take_joints(joints, problems))
+            RawOutput::JointTrajectory { topic, joints, controller } => {
+                let mut output = values(topic, Taker::JointTrajectory, take_joints(joints, problems));
+                output.controller = controller.map(|controller| controller.check(output.dims(), problems));
+                output
             }
             RawOutput::JointPositions { topic, joints } => {
                 values(topic, Taker::JointPositions, take_joints(joints, problems))
@@ -80,7 +83,7 @@ impl RawOutput {
 }
 
 fn values(topic: Option<String>, taker: Taker, dims: Vec<OutputDim>) -> Output {
-    Output { topic, content: Content::Values { taker, dims } }
+    Output { topic, content: Content::Values { taker, dims }, controller: None }
 }
 
 fn take_joints(joints: Vec<RawJoint>, problems: &mut Problems) -> Vec<OutputDim> {
