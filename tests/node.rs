@@ -292,3 +292,25 @@ fn a_signal_ends_a_node_that_is_still_loading() {
     let (code, log) = Node { child, _folder: folder }.end("-TERM");
     assert_eq!(code, Some(0), "{log}");
 }
+
+#[test]
+fn a_controller_that_does_not_answer_keeps_the_node_from_starting() {
+    let controller = "- kind: joint_trajectory
+  controller:
+    distribution: humble
+    update_rate_hz: 100
+    interpolation_method: splines
+    bridge_from: measured
+    allow_nonzero_velocity_at_trajectory_end: true
+    ask: {node: /nobody, manager: /nobody_at_all}";
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = bundle_with_io(folder.path());
+    let profile = PROFILE.replace("- kind: joint_trajectory", controller);
+    let parameters = "    n_action_steps: 2\n    inference_rate_hz: 2.0\n";
+    let mut node = Node::on(folder, &bundle, &profile, (parameters, &["-r", "__node:=unanswered"]));
+    let mut log = String::new();
+    node.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert_eq!(node.child.wait().unwrap().code(), Some(1));
+    let wanted = "vla: error: service `/nobody/get_state` did not answer within 10000.000 ms\n";
+    assert!(log.ends_with(wanted), "{log}");
+}
