@@ -98,6 +98,29 @@ fn every_step_of_an_expert_beside_the_models_layers_equals_its_independent_compu
     }
 }
 
+/// The numbers come from recipes/deep_fusion.py, which masks what a token does not see.
+#[test]
+fn an_expert_sees_its_own_tokens_as_the_pattern_says_and_starts_where_the_noise_is() {
+    let pattern = |pattern: [u64; 12]| move |config: &mut Value| config["flow"]["suffix_ar"] = json!(pattern);
+    let noise_at_0 = |config: &mut Value| {
+        config["flow"]["t_noise"] = json!(0.0);
+        config["flow"]["target"] = json!("data_minus_noise");
+    };
+    let state_apart = pattern([1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let three_blocks = pattern([1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]);
+    let causal = pattern([1; 12]);
+    let cases: [(&str, &dyn Fn(&mut Value)); 4] = [
+        ("velocity.state_apart", &state_apart),
+        ("velocity.three_blocks", &three_blocks),
+        ("velocity.causal", &causal),
+        ("velocity.noise_at_0", &noise_at_0),
+    ];
+    for (name, change) in cases {
+        let case = Case::edited("deep_fusion_v2", change);
+        case.run().check_steps(&case.original(), name, 5e-4);
+    }
+}
+
 #[test]
 fn another_prefix_gives_another_velocity() {
     for name in ["dit_layerwise", "dit_llava3d", "late_fusion_flow", "deep_fusion_v2"] {

@@ -75,6 +75,8 @@ pub enum Sees<'v> {
     Memory([&'v Value; 2]),
     /// The memory's, its own, and those of the tokens before it.
     MemoryAndPast([&'v Value; 2]),
+    /// The memory's, and those of the tokens of its own block and of the blocks before; lengths of the blocks in order.
+    MemoryAndBlocks([&'v Value; 2], &'v [u64]),
     /// The memory's alone.
     MemoryOnly([&'v Value; 2]),
 }
@@ -236,6 +238,7 @@ fn attend(
             let v = g.concat("values", 1, &[memory[1], v], &length)?;
             g.grouped_attention("attention", [q, &k, &v], heads)?
         }
+        Sees::MemoryAndBlocks(memory, blocks) => in_blocks(g, [q, k, v], memory, (blocks, heads))?,
         Sees::MemoryAndPast(memory) => g.attention_after("attention", [q, k, v], memory, heads)?,
         Sees::OwnFirstApart => {
             let first = Cut { axis: 1, start: 0, length: fixed(1) };
@@ -248,6 +251,32 @@ fn attend(
             g.concat("attention", 1, &[&first, &others], &q.dims()[1])?
         }
     })
+}
+
+/// Attention of tokens whose blocks see the memory, themselves, and the blocks before them.
+fn in_blocks(
+    g: &mut Builder<'_, '_>,
+    [q, k, v]: [&Value; 3],
+    memory: [&Value; 2],
+    (blocks, heads): (&[u64], HeadGroups),
+) -> Result<Value, ExportError> {
+    let (mut found, mut start) = (Vec::with_capacity(blocks.len()), 0);
+    for (index, length) in blocks.iter().enumerate() {
+        let mut g = g.at(&format!("block{index}"));
+        let end = fixed(start + length);
+        let seen = Cut { axis: 1, start: 0, length: end.clone() };
+        let total = joined(&memory[0].dims()[1], &end);
+        let mut keys_or_values = |name: &str, own: &Value, before: &Value| -> Result<Value, ExportError> {
+            let own = g.slice(&format!("own_{name}"), own, &seen)?;
+            Ok(g.concat(name, 1, &[before, &own], &total)?)
+        };
+        let k = keys_or_values("keys", k, memory[0])?;
+        let v = keys_or_values("values", v, memory[1])?;
+        let q = g.slice("queries", q, &Cut { axis: 1, start, length: fixed(*length) })?;
+        found.push(g.grouped_attention("attention", [&q, &k, &v], heads)?);
+        start += length;
+    }
+    Ok(g.concat("attention", 1, &found.iter().collect::<Vec<_>>(), &q.dims()[1])?)
 }
 
 /// Length of two pieces one after the other.

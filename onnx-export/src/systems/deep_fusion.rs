@@ -9,7 +9,7 @@ use crate::ExportError;
 use crate::blocks::{Decoder, DecoderConfig, DecoderNorm, Sees, linear};
 use crate::bundle_writer::Draft;
 use crate::checkpoint::{Scope, Weights, identity};
-use crate::graph::{Cut, Graph, fixed};
+use crate::graph::{Cut, Graph, Value, fixed};
 use crate::request::Request;
 
 use super::flow::{self, Loop};
@@ -36,6 +36,8 @@ pub struct DeepFusion {
     state_dim: Option<u64>,
     /// Whether tokens of the prefix see only those before them.
     is_causal: bool,
+    /// Lengths of the suffix's blocks, whose tokens see each other and the blocks before.
+    blocks: Vec<u64>,
     steps: u64,
     flow: Loop,
     statistics: Statistics,
@@ -75,6 +77,20 @@ struct RawDeepFlow {
     normalization: String,
 }
 
+impl RawDeepFlow {
+    /// Lengths of the blocks that the pattern, which begins with 1, cuts the suffix into.
+    fn blocks(&self) -> Vec<u64> {
+        let mut blocks: Vec<u64> = Vec::new();
+        for entry in &self.suffix_ar {
+            match blocks.last_mut() {
+                Some(length) if *entry == 0 => *length += 1,
+                _ => blocks.push(1),
+            }
+        }
+        blocks
+    }
+}
+
 impl Raw {
     /// Refuses what the layout, the pattern and the state say against each other.
     fn check(&self, path: &Path) -> Result<(), ExportError> {
@@ -96,11 +112,12 @@ impl Raw {
                 let wanted = "1: a prefix that sees the suffix changes with every step and cannot be kept";
                 return Err(mismatch("first entry of `suffix_ar`", "0".to_owned(), wanted, path));
             }
-            [_, rest @ ..] if rest.iter().any(|block| *block != 0) => {
-                let what = format!("`suffix_ar` {:?}, whose tokens do not all see each other,", flow.suffix_ar);
-                return Err(ExportError::Unsupported { what, path: path.to_owned() });
+            pattern => {
+                if let Some(other) = pattern.iter().find(|entry| **entry > 1) {
+                    let wanted = "0 and 1: 1 begins a block of tokens that see each other";
+                    return Err(mismatch("entries of `suffix_ar`", other.to_string(), wanted, path));
+                }
             }
-            _ => {}
         }
         for (what, got, wanted) in [
             ("`position_rule`", &flow.position_rule, "cumsum(pad)-1"),
@@ -150,6 +167,7 @@ impl DeepFusion {
             steps: request.denoise_steps.unwrap_or(raw.flow.flow.num_inference_steps),
             flow: raw.flow.flow.stage([raw.action_horizon, raw.action_dim], expert.width, &path)?,
             is_causal: raw.is_causal(&path)?,
+            blocks: raw.flow.blocks(),
             model,
             weights,
             expert,
@@ -280,6 +298,15 @@ impl DeepFusion {
         Ok(Some(graph))
     }
 
+    /// What a token of the suffix sees.
+    fn sees<'v>(&'v self, memory: [&'v Value; 2]) -> Sees<'v> {
+        match self.blocks.as_slice() {
+            [_] => Sees::Memory(memory),
+            blocks if blocks.iter().all(|length| *length == 1) => Sees::MemoryAndPast(memory),
+            blocks => Sees::MemoryAndBlocks(memory, blocks),
+        }
+    }
+
     /// One step of the loop.
     fn denoise(&self) -> Result<Graph<'_>, ExportError> {
         let (width, w, chunk) = (self.expert.width, self.weights.at(PARTS), self.flow.chunk_size);
@@ -303,7 +330,7 @@ impl DeepFusion {
         let expert = Decoder::new(&mut g, &positions, (self.expert, DecoderNorm::Weight))?;
         for (index, [keys, values]) in memories.iter().enumerate() {
             let name = format!("layers.{index}");
-            x = expert.layer(&mut g.at(&name), &layers.at(&name), &x, Sees::Memory([keys, values]))?.tokens;
+            x = expert.layer(&mut g.at(&name), &layers.at(&name), &x, self.sees([keys, values]))?.tokens;
         }
         let x = expert.normalize(&mut g.at("norm"), &norm, &x)?.0;
         let start = u64::from(self.state_dim.is_some());

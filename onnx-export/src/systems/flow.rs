@@ -33,6 +33,8 @@ pub struct Loop {
     pub network_dim: u64,
     /// Width of the expert, and of the time's sinusoid.
     pub width: u64,
+    /// Time at which there is only noise: 0 or 1.
+    pub t_noise: u8,
     /// Shortest and longest period of the sinusoid.
     pub periods: [f64; 2],
     /// How the times of the steps are computed.
@@ -40,10 +42,11 @@ pub struct Loop {
 }
 
 impl Loop {
-    /// `steps` rounds through the graph `denoise`, from noise at time 1 to actions at time 0.
+    /// `steps` rounds through the graph `denoise`, from noise to actions.
     pub fn stage(&self, steps: u64) -> Stage {
         let [min_period, max_period] = self.periods;
         let order = SinusoidOrder::SinCos;
+        let target = if self.t_noise == 1 { FlowTarget::NoiseMinusData } else { FlowTarget::DataMinusNoise };
         let encoding = TimeEncoding::PeriodSinusoid { width: self.width, min_period, max_period, order };
         Stage::Denoise(Denoise {
             body: vec!["denoise".to_owned()],
@@ -53,7 +56,7 @@ impl Loop {
             prediction: VELOCITY.to_owned(),
             result: ACTIONS.to_owned(),
             steps,
-            rule: Rule::Flow { t_noise: 1, target: FlowTarget::NoiseMinusData, grid: self.grid },
+            rule: Rule::Flow { t_noise: self.t_noise, target, grid: self.grid },
         })
     }
 

@@ -133,6 +133,7 @@ impl Openpi {
             chunk_size: self.config.chunk_size,
             network_dim: self.config.network_dim,
             width: self.config.expert.width,
+            t_noise: 1,
             periods: PERIODS,
             grid: TimeGrid::AccumulatedFp32,
         }

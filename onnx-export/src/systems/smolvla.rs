@@ -85,6 +85,7 @@ impl Smolvla {
             chunk_size: self.config.chunk_size,
             network_dim: self.config.action[1],
             width: self.config.expert.width,
+            t_noise: 1,
             periods: self.config.periods,
             grid: TimeGrid::UniformFp64,
         }

@@ -94,10 +94,26 @@ fn the_pictures_token_is_in_the_vocabulary_and_the_tokenizer() {
 #[test]
 fn noise_and_target_agree() {
     let got = of_late(|config| config["flow"]["t_noise"] = json!(0.0));
-    let wanted = "wanted 1 and `noise_minus_data`";
+    let wanted = "wanted 1 and `noise_minus_data`, or 0 and `data_minus_noise`";
     assert_eq!(got, format!("`t_noise` and `target`: got 0 and `noise_minus_data`, {wanted}: {CONFIG}"));
+    let got = of_deep(|config| config["flow"]["target"] = json!("data_minus_noise"));
+    assert_eq!(got, format!("`t_noise` and `target`: got 1 and `data_minus_noise`, {wanted}: {CONFIG}"));
     let got = of_late(|config| config["flow"]["suffix_layout"] = json!("actions_time"));
     assert_eq!(got, format!("`suffix_layout`: got `actions_time`, wanted `time_actions`: {CONFIG}"));
+}
+
+#[test]
+fn noise_may_be_at_either_end_of_the_time() {
+    for (system, case) in [(System::LateFusion, "late_fusion_flow"), (System::DeepFusion, "deep_fusion_v2")] {
+        let edited = Edited::of(case).with_json("config.json", |config| {
+            config["flow"]["t_noise"] = json!(0.0);
+            config["flow"]["target"] = json!("data_minus_noise");
+        });
+        let manifest = export(system, &edited).unwrap().manifest().clone();
+        let Some(Stage::Denoise(denoise)) = manifest.plan.last() else { panic!("{:?}", manifest.plan) };
+        let want = json!({"kind": "flow", "t_noise": 0, "target": "data_minus_noise", "grid": "uniform_fp64"});
+        assert_eq!(serde_json::to_value(&denoise.rule).unwrap(), want);
+    }
 }
 
 #[test]
@@ -176,10 +192,9 @@ fn an_experts_layout_pattern_and_state_agree() {
         )
     );
     assert_eq!(
-        flow("suffix_ar", json!([1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+        flow("suffix_ar", json!([1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0])),
         format!(
-            "`suffix_ar` [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], whose tokens do not all see each other, is not \
-             supported yet: {CONFIG}"
+            "entries of `suffix_ar`: got 2, wanted 0 and 1: 1 begins a block of tokens that see each other: {CONFIG}"
         )
     );
     assert_eq!(flow("normalization", json!("none")), format!("`normalization`: got `none`, wanted `zscore`: {CONFIG}"));

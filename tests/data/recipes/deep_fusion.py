@@ -7,7 +7,8 @@ GOLDEN is the folder of a run of the original with a geometry branch (variant V2
 first checked against that run's velocities, from its own prefix embeddings on. Then the geometry branch is taken out of
 the checkpoint and the three variants are written to checkpoints/deep_fusion_{v0,v1,v2}, each with the velocities of its
 steps in expected.safetensors: V0 has no layers of its own, V1 layers of the language model's width, here those of the
-language model in another order. Pictures and text reach the prefix through the original's own rows.
+language model in another order. Pictures and text reach the prefix through the original's own rows. Beside V2 stand the
+velocities of its weights under other patterns of the suffix, and from noise at time 0.
 """
 
 import json
@@ -23,6 +24,13 @@ from head_modes import load, silu, softmax
 OUT = pathlib.Path(__file__).parent.parent / "checkpoints"
 LANGUAGE, EXPERT, PARTS = "language_model.model.model.", "language_model_with_expert.", "action_expert."
 HEADS, WIDTH, LAYERS, STEPS = 8, 8, 4, 10
+# Of state, ten actions and time: a 1 begins a block, whose tokens see each other and those before them.
+PATTERNS = {
+    "one_block": [1] + [0] * 11,
+    "state_apart": [1, 1] + [0] * 10,
+    "three_blocks": [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1],
+    "causal": [1] * 12,
+}
 
 
 def save(path, tensors):
@@ -56,7 +64,7 @@ class Stack:
     def __init__(self, weights, layer, projection):
         self.weights, self.layer, self.projection = weights, layer, projection
 
-    def step(self, index, x, positions, memory):
+    def step(self, index, x, positions, memory, hidden=0.0):
         def by_head(part):
             y = z @ self.weights[self.projection(index, part)].T
             return y.reshape(len(y), HEADS, WIDTH).transpose(1, 0, 2)
@@ -69,7 +77,7 @@ class Stack:
         own = [k, v]
         if memory is not None:
             k, v = (np.concatenate([a, b], 1) for a, b in zip(memory, own))
-        y = softmax(q @ k.transpose(0, 2, 1) / np.sqrt(WIDTH)) @ v
+        y = softmax(q @ k.transpose(0, 2, 1) / np.sqrt(WIDTH) + hidden) @ v
         x = x + y.transpose(1, 0, 2).reshape(len(x), -1) @ self.weights[self.projection(index, "o")].T
         z = rms(x, get("post_attention_layernorm"))
         x = x + (silu(z @ get("mlp.gate_proj").T) * (z @ get("mlp.up_proj").T)) @ get("mlp.down_proj").T
@@ -95,7 +103,7 @@ def expert(weights, variant):
     return Stack(weights, lambda index: f"{layer}{index}.", names[variant])
 
 
-def velocities(weights, variant, embeds, state, noise):
+def velocities(weights, variant, embeds, state, noise, pattern="one_block", t_noise=1):
     def linear(name, x):
         return x @ weights[f"{PARTS}{name}.weight"].T + weights[f"{PARTS}{name}.bias"]
 
@@ -104,16 +112,20 @@ def velocities(weights, variant, embeds, state, noise):
         x, memory = language(weights).step(index, x, positions, None)
         memories.append(memory)
     own, sample, made = expert(weights, variant), noise, []
+    block = np.cumsum(PATTERNS[pattern])
+    unseen = np.where(block[None] > block[:, None], -np.inf, 0.0)
+    hidden = np.concatenate([np.zeros((len(block), len(embeds))), unseen], 1)
     for step in range(STEPS):
+        t = 1 - step / STEPS if t_noise == 1 else step / STEPS
         half = weights[f"{PARTS}time_mlp_in.weight"].shape[0] // 2
-        angles = 2 * np.pi * (1 - step / STEPS) / (0.004 * 1000 ** (np.arange(half) / (half - 1)))
+        angles = 2 * np.pi * t / (0.004 * 1000 ** (np.arange(half) / (half - 1)))
         time = linear("time_mlp_out", silu(linear("time_mlp_in", np.concatenate([np.sin(angles), np.cos(angles)]))))
         h = np.concatenate([linear("state_proj", state), linear("action_in_proj", sample), time[None]])
         for index in range(LAYERS):
-            h, _ = own.step(index, h, len(embeds) + np.arange(len(h)), memories[index])
+            h, _ = own.step(index, h, len(embeds) + np.arange(len(h)), memories[index], hidden)
         h = rms(h, weights[f"{EXPERT}expert_norm.weight"])
         made.append(linear("action_out_proj", h[1 : 1 + len(sample)]))
-        sample = sample - made[-1] / STEPS
+        sample = sample + (1 - 2 * t_noise) * made[-1] / STEPS
     return np.stack(made)
 
 
@@ -171,7 +183,15 @@ def main():
         embeds = own[f"{LANGUAGE}embed_tokens.weight"][ids]
         embeds[ids == 1025] = stored["vision.projected"][0]
         made = velocities(own, variant, embeds, state, noise)
-        tensors = {"flow.noise": noise, "flow.velocity": made, "state.normalized": state}
+        others = {}
+        if variant == "v2":
+            for pattern in PATTERNS:
+                others[f"velocity.{pattern}"] = velocities(own, variant, embeds, state, noise, pattern)
+            others["velocity.noise_at_0"] = velocities(own, variant, embeds, state, noise, t_noise=0)
+            del others["velocity.one_block"]
+            for name, other in others.items():
+                print(name, "differs by", np.abs(other - made).max())
+        tensors = others | {"flow.noise": noise, "flow.velocity": made, "state.normalized": state}
         expected = {name: ("F32", values.astype("<f4")) for name, values in tensors.items()}
         expected["input_ids"] = ("I64", ids[None].astype("<i8"))
         save(case / "expected.safetensors", expected)

@@ -32,10 +32,15 @@ struct RawTime {
 impl RawFlow {
     /// The loop over chunks of `[steps, values]` by an expert of `width`.
     pub fn stage(&self, [chunk_size, network_dim]: [u64; 2], width: u64, path: &Path) -> Result<Loop, ExportError> {
-        if (self.t_noise, self.target.as_str()) != (1.0, "noise_minus_data") {
-            let got = format!("{} and `{}`", self.t_noise, self.target);
-            return Err(mismatch("`t_noise` and `target`", got, "1 and `noise_minus_data`", path));
-        }
+        let t_noise = match (self.t_noise, self.target.as_str()) {
+            (1.0, "noise_minus_data") => 1,
+            (0.0, "data_minus_noise") => 0,
+            (t_noise, target) => {
+                let got = format!("{t_noise} and `{target}`");
+                let wanted = "1 and `noise_minus_data`, or 0 and `data_minus_noise`";
+                return Err(mismatch("`t_noise` and `target`", got, wanted, path));
+            }
+        };
         let RawTime { kind, min_period, max_period, order, two_pi } = &self.time_embedding;
         if (kind.as_str(), order.as_str(), *two_pi) != ("sincos", "sin_cos", true) {
             let got = format!("`{kind}`, `{order}`, two_pi {two_pi}");
@@ -47,7 +52,7 @@ impl RawFlow {
             return Err(mismatch("`action_horizon`, `action_dim` and the expert's width", got, wanted, path));
         }
         let periods = [*min_period, *max_period];
-        Ok(Loop { chunk_size, network_dim, width, periods, grid: TimeGrid::UniformFp64 })
+        Ok(Loop { chunk_size, network_dim, width, t_noise, periods, grid: TimeGrid::UniformFp64 })
     }
 }
 
