@@ -150,8 +150,15 @@ impl DeepFusion {
             check("--chunk-size", asked as u64, raw.action_horizon, &path)?;
         }
         let max_tokens = raw.flow.max_token_len;
-        let place =
-            Place { dir: dir.clone(), prefix: "", prompt: "{task}", max_tokens, picture_size: None, geometric: None };
+        let place = Place {
+            dir: dir.clone(),
+            prefix: "",
+            prompt: "{task}",
+            state_text: None,
+            max_tokens,
+            picture_size: None,
+            geometric: None,
+        };
         let model = Llava::open(place, request)?;
         let mut weights = Weights::open_safetensors(&dir)?;
         let shares_layers = raw.expert_share_base_layers || raw.text_config.expert_share_base_layers;

@@ -9,21 +9,25 @@ use std::path::PathBuf;
 
 use vla_bundle::{
     Actions, Cadence, Denoise, Denominator, Dtype, FlowTarget, Input, NoiseSource, OutputStep, Rule, SinusoidOrder,
-    Source, Stage, StateStep, StateStream, Streams, TimeEncoding, TimeGrid, TimeInput, Unnormalize,
+    Source, Stage, StateBins, StateStep, StateStream, Streams, TimeEncoding, TimeGrid, TimeInput, Unnormalize,
 };
 
 use crate::ExportError;
 use crate::bundle_writer::Draft;
-use crate::checkpoint::{Bounds, Norm, Statistics, StatisticsSource, Weights, identity};
+use crate::checkpoint::{Bounds, FloatType, Norm, Statistics, StatisticsSource, Weights, identity};
 use crate::request::Request;
 
 use super::llava::{self, Llava, Place};
-use config::Config;
+use config::{Config, State};
 
 /// Where the vision-language model's files stand in the checkpoint.
 const MODEL_DIR: &str = "base_vlm";
 const MODEL_PREFIX: &str = "mapanythingllava3d_vlm_interface.model";
 const HEAD: &str = "action_model";
+/// Norms and projections of hidden states, per block of the head.
+const PROJECTORS: &str = "project_layers";
+/// Behind the instruction, where the state is text.
+const STATE_TEXT: &str = "{task} [STATE] {state} [ACTION]";
 
 const STATE: &str = "state";
 const SAMPLE: &str = "flow.x";
@@ -38,6 +42,8 @@ const TIME_WIDTH: u64 = 256;
 const THETA: f32 = 10000.0;
 /// Largest magnitude of a normalised state.
 const STATE_LIMIT: f64 = 2.2;
+/// Bins of a value that is text.
+const STATE_BINS: u32 = 256;
 /// Which value of an action is the gripper, and from where on it is open.
 const GRIPPER: usize = 6;
 const GRIPPER_OPEN: f64 = 0.5;
@@ -52,6 +58,8 @@ pub struct DitLayerwise {
     /// Bounds of the state; none where the head takes none.
     state_bounds: Option<Bounds>,
     steps: u64,
+    /// Precision in which the original draws noise: that of the language model.
+    noise: Dtype,
     dir: PathBuf,
 }
 
@@ -61,21 +69,33 @@ impl DitLayerwise {
         let dir = request.checkpoint.clone();
         let weights = Weights::open_safetensors(&dir)?;
         let raw = config::Raw::read(&dir)?;
+        let state = raw.state(&weights)?;
+        let statistics = Statistics::read(&dir, StatisticsSource::File, request.unnorm_key.as_deref())?;
+        let state_bounds = state.map(|state| statistics.proprio(Norm::Quantile, state.dim() as usize)).transpose()?;
+        let (mut prompt, mut state_text) = (raw.prompt(), None);
+        if let (Some(State::Text(_)), Some(bounds)) = (state, &state_bounds) {
+            prompt = prompt.replace("{task}", STATE_TEXT);
+            state_text = Some(StateBins { steps: state_steps(bounds), low: -1.0, high: 1.0, count: STATE_BINS });
+        }
         let place = Place {
             dir: dir.join(MODEL_DIR),
             prefix: MODEL_PREFIX,
-            prompt: &raw.prompt(),
+            prompt: &prompt,
+            state_text,
             max_tokens: None,
             picture_size: raw.picture_size()?,
             geometric: raw.geometric(),
         };
         let model = Llava::open(place, request)?;
         let config = raw.config(&model.language, &weights, request.chunk_size)?;
-        let statistics = Statistics::read(&dir, StatisticsSource::File, request.unnorm_key.as_deref())?;
         let action_bounds = statistics.action(Norm::Quantile, config.action_dim as usize)?;
-        let state_bounds = config.state_dim.map(|dim| statistics.proprio(Norm::Quantile, dim as usize)).transpose()?;
         let steps = request.denoise_steps.unwrap_or(config.steps);
-        Ok(Self { config, model, weights, statistics, action_bounds, state_bounds, steps, dir })
+        let table = [model.vocabulary, model.language.width];
+        let noise = match model.language_weights(&weights).read("embed_tokens.weight", &table)?.dtype() {
+            FloatType::Bf16 => Dtype::Bf16,
+            FloatType::F16 | FloatType::F32 | FloatType::F64 => Dtype::Fp32,
+        };
+        Ok(Self { config, model, weights, statistics, action_bounds, state_bounds, steps, noise, dir })
     }
 
     /// The bundle: text once per instruction, pictures, prefix and state once per observation, the head in a loop.
@@ -101,7 +121,7 @@ impl DitLayerwise {
             checkpoint: identity(&self.dir, &sources, Some(self.statistics.key().to_owned()), dropped)?,
             streams: Streams {
                 cameras: self.model.cameras.clone(),
-                state: self.config.state_dim.map(|dim| StateStream { dim: dim as usize, pieces: vec![] }),
+                state: self.config.state.map(|state| StateStream { dim: state.dim() as usize, pieces: vec![] }),
                 intrinsics: self.model.intrinsics(),
             },
             inputs: self.inputs(),
@@ -120,9 +140,8 @@ impl DitLayerwise {
 
     fn inputs(&self) -> Vec<Input> {
         let mut inputs = self.model.inputs();
-        if let Some(bounds) = &self.state_bounds {
-            let steps = vec![range_or_pass(bounds), StateStep::Clip { low: -STATE_LIMIT, high: STATE_LIMIT }];
-            inputs.push(Input { tensor: STATE.to_owned(), source: Source::State { steps } });
+        if let (Some(State::Token(_)), Some(bounds)) = (self.config.state, &self.state_bounds) {
+            inputs.push(Input { tensor: STATE.to_owned(), source: Source::State { steps: state_steps(bounds) } });
         }
         inputs
     }
@@ -158,7 +177,7 @@ impl DitLayerwise {
         let time = sinusoid(TIME_WIDTH, Denominator::HalfMinusOne, SinusoidOrder::CosSin);
         Stage::Denoise(Denoise {
             body: vec![body.to_owned()],
-            noise: NoiseSource { tensor: "flow.noise".to_owned(), dtype: Dtype::Fp32 },
+            noise: NoiseSource { tensor: "flow.noise".to_owned(), dtype: self.noise },
             sample: SAMPLE.to_owned(),
             times: [(ACTION_TIME, action_time), (TIME, time)]
                 .map(|(tensor, encoding)| TimeInput { tensor: tensor.to_owned(), encoding })
@@ -174,8 +193,22 @@ impl DitLayerwise {
     fn is_dead(&self, name: &str) -> bool {
         let output = ["proj_out_1.", "proj_out_2."].map(|part| format!("{HEAD}.model.{part}"));
         let unread_output = !self.config.mode.has_output() && output.iter().any(|part| name.starts_with(part));
-        unread_output || self.model.is_dead(name, self.config.layers_run())
+        let in_head = name.strip_prefix(HEAD).and_then(|name| name.strip_prefix('.'));
+        let unseen = in_head.is_some_and(|name| {
+            let encoder = name.starts_with("state_encoder.");
+            let no_token = self.config.token_dim().is_none() || !self.config.mode.mixes_rows();
+            encoder && no_token || name.starts_with("future_tokens.") && self.config.unseen() > 0
+        });
+        let projector =
+            name.strip_prefix(PROJECTORS).and_then(|name| name.strip_prefix('.')?.split('.').next()?.parse().ok());
+        let unread_projector = projector.is_some_and(|block: u64| !self.config.mode.reads_context(block));
+        unread_output || unseen || unread_projector || self.model.is_dead(name, self.config.layers_run())
     }
+}
+
+/// From a state to its normalised values.
+fn state_steps(bounds: &Bounds) -> Vec<StateStep> {
+    vec![range_or_pass(bounds), StateStep::Clip { low: -STATE_LIMIT, high: STATE_LIMIT }]
 }
 
 /// `2 (x - low) / (high - low) - 1` as factor and offset; a dimension whose bounds are the same f32 stays as it is.

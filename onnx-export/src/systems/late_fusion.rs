@@ -84,6 +84,7 @@ impl LateFusion {
             dir: dir.clone(),
             prefix: "",
             prompt: "{task}",
+            state_text: None,
             max_tokens: None,
             picture_size: None,
             geometric: None,

@@ -9,7 +9,7 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
-use vla_bundle::{Cadence, CameraModel, CameraStream, ImageStep, Orientation, Range, Source, TextStep};
+use vla_bundle::{Cadence, CameraModel, CameraStream, ImageStep, Orientation, Range, Source, StateBins, TextStep};
 
 use crate::ExportError;
 use crate::blocks::{DecoderConfig, RayVitConfig, SiglipConfig};
@@ -46,6 +46,8 @@ pub struct Llava {
     max_tokens: u64,
     image_steps: Vec<ImageStep>,
     text_steps: Vec<TextStep>,
+    /// How a state becomes text; none where the text is the instruction's alone.
+    state_text: Option<StateBins>,
     /// Where its tensors stand in the checkpoint.
     prefix: &'static str,
     /// Its configuration, tokenizer and image processor.
@@ -58,8 +60,10 @@ pub struct Place<'a> {
     pub dir: PathBuf,
     /// Where its tensors stand in the checkpoint.
     pub prefix: &'static str,
-    /// What is around the instruction; holds `{task}`.
+    /// What is around the instruction; holds `{task}`, and `{state}` where the state is text.
     pub prompt: &'a str,
+    /// How a state becomes text; none where the text is the instruction's alone.
+    pub state_text: Option<StateBins>,
     /// Most tokens of a prefix, where the checkpoint says it.
     pub max_tokens: Option<u64>,
     /// Side in pixels to which pictures are brought before the model's own processor.
@@ -88,6 +92,7 @@ impl Llava {
             vocabulary: config.vocabulary,
             geometry: config.geometry,
             max_tokens,
+            state_text: place.state_text,
             prefix: place.prefix,
             dir: place.dir,
         };
@@ -142,7 +147,12 @@ impl Llava {
         let input = |tensor: &str, source| vla_bundle::Input { tensor: tensor.to_owned(), source };
         let intrinsics = self.geometry.map(|_| input(INTRINSICS, Source::Intrinsics { of: PIXELS.to_owned() }));
         let pixels = input(PIXELS, Source::Cameras { steps: self.image_steps.clone() });
-        let text = input(IDS, Source::Task { steps: self.text_steps.clone() });
+        let steps = self.text_steps.clone();
+        let text = match self.state_text.clone() {
+            None => Source::Task { steps },
+            Some(state) => Source::TaskWithState { state, steps },
+        };
+        let text = input(IDS, text);
         std::iter::once(pixels).chain(intrinsics).chain([text]).collect()
     }
 
@@ -153,10 +163,9 @@ impl Llava {
 
     /// The graphs from text and pictures to the pieces of the prefix; none of them waits for another.
     pub fn pieces<'w>(&self, weights: &'w Weights) -> Result<Vec<(Graph<'w>, Cadence)>, ExportError> {
-        let mut pieces = vec![
-            (graphs::text(self, weights)?, Cadence::Instruction),
-            (graphs::vision(self, weights)?, Cadence::Observation),
-        ];
+        let text = if self.state_text.is_some() { Cadence::Observation } else { Cadence::Instruction };
+        let mut pieces =
+            vec![(graphs::text(self, weights)?, text), (graphs::vision(self, weights)?, Cadence::Observation)];
         if let Some(config) = &self.geometry {
             pieces.push((geometry::graph(self, config, weights)?, Cadence::Observation));
         }

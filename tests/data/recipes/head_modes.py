@@ -6,7 +6,9 @@
 Reads the checkpoints and the original's hidden states, state and noise in checkpoints/dit_layerwise (stored mode F3) and
 checkpoints/dit_llava3d (F5), checks itself against the stored velocities of those two modes, and writes the velocities
 of the other modes into checkpoints/<case>/modes.safetensors. A mode with an output stage needs a decoder of that stage's
-width, so F1 is computed with the first checkpoint, F2 and F4 with the second one.
+width, so F1 is computed with the first checkpoint, F2 and F4 with the second one. A mode with `_sinusoid` adds diffusers'
+table of positions to the tokens of every block. checkpoints/dit_layerwise/projected.safetensors holds another head, of
+width 32 behind a norm and a projection per layer and without a state, and its velocities in modes F1 and F3.
 """
 
 import json
@@ -46,8 +48,9 @@ def load(path):
 def save(path, tensors):
     header, data = {}, b""
     for name, values in tensors.items():
-        raw = values.astype("<f4").tobytes()
-        header[name] = {"dtype": "F32", "shape": values.shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        kind = "BF16" if values.dtype == "<u2" else "F32"
+        raw = values.tobytes() if kind == "BF16" else values.astype("<f4").tobytes()
+        header[name] = {"dtype": kind, "shape": values.shape, "data_offsets": [len(data), len(data) + len(raw)]}
         data += raw
     header = json.dumps(header).encode()
     header += b" " * (-len(header) % 8)
@@ -72,9 +75,16 @@ def softmax(x):
     return x / x.sum(-1, keepdims=True)
 
 
+def sinusoid(rows, width):
+    """In f32, as torch computes the table."""
+    factor = np.exp(np.arange(0, width, 2, dtype="f4") * np.float32(-np.log(1e4) / width))
+    angles = np.arange(rows, dtype="f4")[:, None] * factor
+    return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(rows, width).astype("f8")
+
+
 class Head:
-    def __init__(self, case, heads):
-        self.weights = load(case / "checkpoint" / "model.safetensors")
+    def __init__(self, case, heads, weights=None):
+        self.weights = weights or load(case / "checkpoint" / "model.safetensors")
         self.stored = load(case / "expected.safetensors")
         self.heads = heads
         self.blocks = sum(name.startswith("context.block") for name in self.stored)
@@ -94,6 +104,13 @@ class Head:
         mixed = softmax(q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1])) @ v
         return self.linear(f"{name}.to_out.0", mixed.transpose(1, 0, 2).reshape(len(z), -1))
 
+    def context(self, block):
+        x, name = self.stored[f"context.block{block:02}"][0], f"project_layers.{block}"
+        if f"{name}.1.weight" not in self.weights:
+            return x
+        x = norm(x, 1e-5) * self.weights[f"{name}.0.weight"] + self.weights[f"{name}.0.bias"]
+        return x @ self.weights[f"{name}.1.weight"].T + self.weights[f"{name}.1.bias"]
+
     def velocity(self, mode, x, bucket):
         width = self.weights[f"{HEAD}position_embedding.weight"].shape[1]
         angles = bucket * 1e4 ** (-np.arange(width // 2) / (width // 2))
@@ -102,8 +119,11 @@ class Head:
         actions = np.concatenate([actions, np.tile(time, (len(x), 1))], 1)
         actions = self.linear("action_encoder.layer3", silu(self.linear("action_encoder.layer2", actions)))
         actions = actions + self.weights[f"{HEAD}position_embedding.weight"][: len(x)]
-        state = self.mlp("state_encoder", self.stored["state.normalized"][None])
-        h = np.concatenate([state, self.weights[f"{HEAD}future_tokens.weight"], actions])
+        pieces = [self.weights[f"{HEAD}future_tokens.weight"], actions]
+        if f"{HEAD}state_encoder.layer1.weight" in self.weights:
+            pieces.insert(0, self.mlp("state_encoder", self.stored["state.normalized"][None]))
+        h = np.concatenate(pieces)
+        mode, _, positions = mode.partition("_")
 
         angles = bucket * 1e4 ** (-np.arange(128) / 127)
         embedder = "model.timestep_encoder.timestep_embedder.linear_"
@@ -113,7 +133,9 @@ class Head:
             name = f"model.transformer_blocks.{block}"
             scale, shift = np.split(self.linear(f"{name}.norm1.linear", silu(temb)), 2)
             z = norm(h, 1e-5) * (1 + scale) + shift
-            context = self.stored[f"context.block{block:02}"][0] if CROSS[mode](block) else z
+            if positions:
+                z = z + sinusoid(*h.shape)
+            context = self.context(block) if CROSS[mode](block) else z
             if mode == "F4":
                 context = np.concatenate([context, h])
             h = h + self.attention(f"{name}.attn1", z, context)
@@ -133,7 +155,7 @@ class Head:
 
 
 def main():
-    for case, heads, known, others in [("dit_layerwise", 3, "F3", ["F1"]), ("dit_llava3d", 1, "F5", ["F2", "F4"])]:
+    for case, heads, known, others in [("dit_layerwise", 3, "F3", ["F1", "F1_sinusoid", "F3_sinusoid"]), ("dit_llava3d", 1, "F5", ["F2", "F4"])]:
         head = Head(CASES / case, heads)
         worst = np.abs(head.velocities(known) - head.stored["flow.velocity"]).max()
         print(case, known, worst)
@@ -142,6 +164,30 @@ def main():
         for mode, values in made.items():
             print(case, mode, "differs from", known, "by", np.abs(values - head.stored["flow.velocity"]).max())
         save(CASES / case / "modes.safetensors", made)
+    projected(CASES / "dit_layerwise")
+
+
+def projected(case, width=32, hidden=48):
+    """A narrower head with projectors; its numbers as bf16, and the velocities."""
+    rng, head = np.random.default_rng(20261125), Head(case, 3)
+    shapes = {}
+    for name, values in head.weights.items():
+        if name.startswith(HEAD) and "state_encoder" not in name and "proj_out" not in name:
+            resized = {hidden: width, 2 * hidden: 2 * width, 4 * hidden: 4 * width}
+            shapes[name] = [resized.get(length, length) for length in values.shape]
+    for block in range(head.blocks):
+        shapes |= {f"project_layers.{block}.0.{part}": [hidden] for part in ("weight", "bias")}
+        shapes |= {f"project_layers.{block}.1.weight": [width, hidden], f"project_layers.{block}.1.bias": [width]}
+    made = {}
+    for name, shape in shapes.items():
+        values = rng.normal(0, shape[-1] ** -0.5 if len(shape) > 1 else 0.3, shape)
+        made[name] = (values.astype("<f4").view("<u4") >> 16).astype("<u2")
+    own = {name: (values.astype("<u4") << 16).view("<f4").astype("f8") for name, values in made.items()}
+    head = Head(case, 2, own)
+    for mode in ("F1", "F3"):
+        made[f"velocity.{mode}"] = head.velocities(mode)
+        print("projected", mode, np.abs(made[f"velocity.{mode}"]).max())
+    save(case / "projected.safetensors", made)
 
 
 if __name__ == "__main__":

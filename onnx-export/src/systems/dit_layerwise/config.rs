@@ -9,13 +9,15 @@ use crate::blocks::{DecoderConfig, DitConfig};
 use crate::checkpoint::Weights;
 use crate::systems::llava::{check, config_path, read_config};
 
-use super::HEAD;
+use super::{HEAD, PROJECTORS};
 
 /// Width of the encoder of the state and of the decoder's hidden layer, hard-coded in the originals.
 pub const INNER: u64 = 1024;
 /// The originals' default.
 const HEAD_WIDTH: u64 = 64;
 const BUCKETS: u64 = 1000;
+/// The kind of run whose state is text and whose head may have projectors.
+const STATE_IN_TEXT: &str = "QwenPI_v3";
 /// Rows of the table that a head adds to its tokens where the configuration does not say that it has none.
 const SINUSOID_ROWS: u64 = 512;
 
@@ -49,6 +51,11 @@ impl Mode {
         self == Mode::F4
     }
 
+    /// Whether an action sees any other row of the head, be it the state, a learned one or another action.
+    pub fn mixes_rows(self) -> bool {
+        !matches!(self, Mode::F1 | Mode::F5)
+    }
+
     /// Whether a modulated norm and two projections follow the last block.
     pub fn has_output(self) -> bool {
         matches!(self, Mode::F2 | Mode::F4 | Mode::F5)
@@ -71,8 +78,10 @@ pub struct Config {
     pub normalize_hidden: bool,
     /// Values per step.
     pub action_dim: u64,
-    /// Values of the state; none where the head takes none.
-    pub state_dim: Option<u64>,
+    /// Where the state goes; none where the policy takes none.
+    pub state: Option<State>,
+    /// Whether hidden states are normalised and projected to the head's width, block by block.
+    pub projects: bool,
     /// Steps per chunk.
     pub horizon: u64,
     /// Denoising steps.
@@ -89,7 +98,34 @@ pub struct Config {
     pub output: u64,
 }
 
+/// Where the state goes, and its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A token of the head.
+    Token(u64),
+    /// Numbers in the instruction.
+    Text(u64),
+}
+
+impl State {
+    /// Values of the state.
+    pub fn dim(self) -> u64 {
+        let (State::Token(dim) | State::Text(dim)) = self;
+        dim
+    }
+}
+
 impl Config {
+    /// Values of the state where it is a token.
+    pub fn token_dim(&self) -> Option<u64> {
+        if let Some(State::Token(dim)) = self.state { Some(dim) } else { None }
+    }
+
+    /// Tokens before the actions' that no action sees, so that nobody computes them.
+    pub fn unseen(&self) -> u64 {
+        if self.mode.mixes_rows() { 0 } else { self.tokens() - self.horizon }
+    }
+
     /// Blocks that read hidden states.
     pub fn cross_blocks(&self) -> impl Iterator<Item = u64> {
         (0..self.blocks).filter(|index| self.mode.reads_context(*index))
@@ -107,7 +143,7 @@ impl Config {
 
     /// Tokens of the head.
     pub fn tokens(&self) -> u64 {
-        u64::from(self.state_dim.is_some()) + self.future_tokens + self.horizon
+        u64::from(self.token_dim().is_some()) + self.future_tokens + self.horizon
     }
 }
 
@@ -123,6 +159,7 @@ pub struct Raw {
 
 #[derive(Deserialize)]
 struct RawFramework {
+    name: Option<String>,
     mapanything_llava3d: Option<RawModel>,
     action_model: RawHead,
 }
@@ -162,6 +199,10 @@ struct RawData {
 
 fn yes() -> bool {
     true
+}
+
+fn has_projectors(weights: &Weights) -> bool {
+    weights.shape(&format!("{PROJECTORS}.0.1.weight")).is_some()
 }
 
 impl Raw {
@@ -218,15 +259,16 @@ impl Raw {
     ) -> Result<Config, ExportError> {
         let head = &self.framework.action_model;
         let mode = self.mode()?;
-        let width = self.size("input_embedding_dim").unwrap_or(language.width);
+        let width = self.size("input_embedding_dim").or(self.size("action_dit_hidden_dim")).unwrap_or(language.width);
         let head_width = self.size("attention_head_dim").unwrap_or(HEAD_WIDTH).max(1);
         let heads = self.size("num_attention_heads").unwrap_or(width / head_width);
         check("heads times their width", heads * head_width, width, &self.path)?;
         if !width.is_multiple_of(2) || width < 4 {
             return Err(self.mismatch("`input_embedding_dim`", width.to_string(), "an even number, at least 4"));
         }
-        let context = self.size("cross_attention_dim").unwrap_or(language.width);
-        check("`cross_attention_dim`", context, language.width, &self.path)?;
+        let projects = has_projectors(weights);
+        let context = if projects { width } else { language.width };
+        check("`cross_attention_dim`", self.size("cross_attention_dim").unwrap_or(context), context, &self.path)?;
         let blocks = weights.count(|l| format!("{HEAD}.model.transformer_blocks.{l}.norm1.linear.weight"));
         if let Some(said) = self.size("num_layers") {
             check("blocks in the checkpoint", blocks, said, &self.path)?;
@@ -251,7 +293,8 @@ impl Raw {
             depth: language.depth,
             normalize_hidden: self.normalizes(),
             action_dim: head.action_dim,
-            state_dim: self.state_dim(rows("state_encoder.layer1.weight"))?,
+            state: self.state(weights)?,
+            projects,
             horizon,
             steps: head.num_inference_timesteps.unwrap_or(4),
             buckets: head.num_timestep_buckets.unwrap_or(BUCKETS),
@@ -267,15 +310,18 @@ impl Raw {
         Ok(config)
     }
 
-    /// A head with an encoder for the state takes one; where a state is said and there is no encoder, it is text.
-    fn state_dim(&self, encoder: Option<u64>) -> Result<Option<u64>, ExportError> {
-        match (encoder, self.framework.action_model.state_dim) {
-            (None, None | Some(0)) => Ok(None),
-            (None, Some(dim)) => Err(self.unsupported(format!(
-                "a state of {dim} values without `state_encoder`, which the original writes into the instruction"
-            ))),
-            (Some(_), Some(dim)) if dim > 0 => Ok(Some(dim)),
-            (Some(_), _) => {
+    /// A head with an encoder for the state takes one, unless the run's kind writes it into the instruction.
+    pub fn state(&self, weights: &Weights) -> Result<Option<State>, ExportError> {
+        let dim = self.framework.action_model.state_dim.filter(|dim| *dim > 0);
+        let encoder = weights.shape(&format!("{HEAD}.state_encoder.layer1.weight"));
+        if has_projectors(weights) || self.framework.name.as_deref() == Some(STATE_IN_TEXT) {
+            return Ok(dim.map(State::Text));
+        }
+        match (encoder, dim) {
+            (None, None) => Ok(None),
+            (None, Some(dim)) => Err(self.unsupported(format!("a state of {dim} values without `state_encoder`"))),
+            (Some(_), Some(dim)) => Ok(Some(State::Token(dim))),
+            (Some(_), None) => {
                 Err(self.mismatch("`state_dim`", "none".to_owned(), "the width that `state_encoder` takes"))
             }
         }

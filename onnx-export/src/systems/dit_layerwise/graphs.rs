@@ -3,17 +3,17 @@
 use vla_bundle::Dtype;
 
 use crate::ExportError;
-use crate::blocks::{Decoder, DecoderNorm, DitBlock, DitContext, Sees, dit_memory, linear};
+use crate::blocks::{Decoder, DecoderNorm, DitBlock, DitContext, Sees, dit_memory, layer_norm, linear};
 use crate::checkpoint::Scope;
 use crate::graph::{Builder, Cut, Graph, Layout, Value, fixed, symbol};
 use crate::systems::llava::graphs::Prefix;
 
 use super::config::{Config, INNER};
-use super::{ACTION_TIME, DitLayerwise, HEAD, PREDICTION, SAMPLE, STATE, THETA, TIME, TIME_WIDTH};
+use super::{ACTION_TIME, DitLayerwise, HEAD, PREDICTION, PROJECTORS, SAMPLE, STATE, THETA, TIME, TIME_WIDTH};
 
 /// The state as a token, `[1, 1, width]`.
 const STATE_TOKEN: &str = "state_token";
-/// Default of `torch.nn.functional.layer_norm`.
+/// Default of `torch.nn.functional.layer_norm` and `torch.nn.LayerNorm`.
 const HIDDEN_EPS: f32 = 1e-5;
 
 impl DitLayerwise {
@@ -54,6 +54,7 @@ impl DitLayerwise {
                     Some([ones, zeros]) => g.layer_norm("normalized", &x, (ones, zeros), HIDDEN_EPS)?,
                     None => x.clone(),
                 };
+                let context = if config.projects { self.project(&mut g, block, &context)? } else { context };
                 memories.push((block, dit_memory(&mut g, &self.block(block), &context, &config.dit)?));
             }
         }
@@ -65,9 +66,16 @@ impl DitLayerwise {
         Ok(graph)
     }
 
-    /// `state [1, dim]` to `state_token [1, 1, width]`; none where the head takes no state.
+    /// Hidden states `[1, tokens, hidden]` in the head's width, as one of its blocks reads them.
+    fn project<'w>(&'w self, g: &mut Builder<'_, 'w>, block: u64, x: &Value) -> Result<Value, ExportError> {
+        let (hidden, w) = (self.model.language.width, self.weights.at(PROJECTORS).at(&block.to_string()));
+        let x = layer_norm(&mut g.at("projector.norm"), &w.at("0"), x, (hidden, HIDDEN_EPS))?;
+        linear(&mut g.at("projector.linear"), &w.at("1"), &x, [hidden, self.config.dit.context])
+    }
+
+    /// `state [1, dim]` to `state_token [1, 1, width]`; none where no action sees it.
     pub(super) fn state(&self) -> Result<Option<Graph<'_>>, ExportError> {
-        let Some(dim) = self.config.state_dim else { return Ok(None) };
+        let Some(dim) = self.config.token_dim().filter(|_| self.config.mode.mixes_rows()) else { return Ok(None) };
         let (width, w) = (self.config.dit.width, self.head().at("state_encoder"));
         let mut graph = Graph::new("state");
         let state = graph.input(STATE, Dtype::Fp32, &[fixed(1), fixed(dim)])?;
@@ -86,7 +94,8 @@ impl DitLayerwise {
         let sample = graph.input(SAMPLE, Dtype::Fp32, &[config.horizon, config.action_dim].map(fixed))?;
         let action_time = graph.input(ACTION_TIME, Dtype::Fp32, &[1, width].map(fixed))?;
         let time = graph.input(TIME, Dtype::Fp32, &[1, TIME_WIDTH].map(fixed))?;
-        let state = match config.state_dim {
+        let mixes = config.mode.mixes_rows();
+        let state = match config.token_dim().filter(|_| mixes) {
             Some(_) => Some(graph.input(STATE_TOKEN, Dtype::Fp32, &[1, 1, width].map(fixed))?),
             None => None,
         };
@@ -99,13 +108,13 @@ impl DitLayerwise {
         let mut root = graph.root();
         let actions = self.encode(&mut root.at("action_encoder"), [&sample, &action_time])?;
         let mut pieces: Vec<Value> = state.into_iter().collect();
-        if config.future_tokens > 0 {
+        if config.future_tokens > 0 && mixes {
             let shape = [config.future_tokens, width];
             let rows = root.weight(self.head().read("future_tokens.weight", &shape)?, Layout::AsStored)?;
             pieces.push(root.reshape("future", &rows, &[1, shape[0], width].map(fixed))?);
         }
         pieces.push(actions);
-        let tokens = config.tokens();
+        let tokens = config.tokens() - config.unseen();
         let x = root.concat("tokens", 1, &pieces.iter().collect::<Vec<_>>(), &fixed(tokens))?;
         let x = self.blocks(&mut root, &x, (&time, &memories))?;
         let rows = Cut { axis: 1, start: tokens - config.horizon, length: fixed(config.horizon) };
@@ -187,11 +196,13 @@ fn mlp<'w>(
     linear(&mut g.at("layer2"), &w.at("layer2"), &x, [inner, output])
 }
 
-/// Sines in even and cosines in odd columns (diffusers' `SinusoidalPositionalEmbedding`): `[1, tokens, width]`.
+/// Sines in even and cosines in odd columns (diffusers' `SinusoidalPositionalEmbedding`) of the tokens that are computed:
+/// `[1, tokens, width]`.
 fn positions(g: &mut Builder<'_, '_>, config: &Config) -> Result<Value, ExportError> {
-    let (tokens, width) = (config.tokens(), config.dit.width);
+    let (first, width) = (config.unseen(), config.dit.width);
+    let tokens = config.tokens() - first;
     let mut table = Vec::with_capacity((tokens * width) as usize);
-    for token in 0..tokens {
+    for token in first..config.tokens() {
         for pair in 0..width / 2 {
             let angle = token as f32 * (-THETA.ln() * (2 * pair) as f32 / width as f32).exp();
             table.extend([angle.sin(), angle.cos()]);
