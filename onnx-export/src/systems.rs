@@ -4,6 +4,8 @@ mod cogvla;
 mod deep_fusion;
 mod dit_layerwise;
 mod flow;
+#[cfg(test)]
+mod half_precision;
 mod late_fusion;
 mod lightvla;
 mod llava;
