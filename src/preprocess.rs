@@ -18,6 +18,7 @@ pub mod view;
 
 mod center_crop;
 mod crop_pixels;
+mod interleave;
 mod interpolate;
 mod jpeg_roundtrip;
 mod lanczos3;

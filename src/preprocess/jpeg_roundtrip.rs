@@ -1,14 +1,16 @@
 //! JPEG encode and decode without the entropy coder in between, bit-equal to libjpeg-turbo.
 
+use multiversion::multiversion;
 use vla_bundle::Idct;
 
+use super::interleave::interleave;
 use super::picture::Picture;
 
 mod color;
 mod dct;
 mod quant;
 
-use dct::{LANES, Strip};
+use dct::{LANES, Lanes, Strip};
 use quant::Quantizer;
 
 /// What a picture looks like after it was a JPEG file of a given quality with 4:2:0 colour.
@@ -71,7 +73,8 @@ impl Planes {
             for (row, cb, cr) in [(2 * pair, &mut *top_cb, &mut *top_cr), (2 * pair + 1, &mut *low_cb, &mut *low_cr)] {
                 let source = row.min(height - 1);
                 let y = self.y.row_mut(row);
-                color::rgb_to_ycc(&picture.rgb[3 * width * source..][..3 * width], y, cb, cr);
+                let pixels = &picture.rgb[3 * width * source..][..3 * width];
+                color::rgb_to_ycc(pixels, &mut y[..width], &mut cb[..width], &mut cr[..width]);
                 for plane in [y, cb, cr] {
                     let edge = plane[width - 1];
                     plane[width..].fill(edge);
@@ -130,26 +133,55 @@ impl Plane {
 
     /// Sends every block through transform, quantisation and back.
     fn code(&mut self, quantizer: &Quantizer, idct: Idct) {
-        let [mut strip, mut scratch]: [Strip; 2] = [[[0; LANES]; 8]; 2];
-        for rows in self.samples.chunks_exact_mut(8 * self.width) {
-            for column in (0..self.width).step_by(LANES) {
-                let lanes = LANES.min(self.width - column);
-                for (lane, row) in strip.iter_mut().zip(rows.chunks_exact(self.width)) {
-                    lane.iter_mut().zip(&row[column..][..lanes]).for_each(|(x, sample)| *x = i16::from(*sample) - 128);
-                }
-                dct::forward(&mut strip, &mut scratch);
-                quantizer.requantize(&mut strip);
-                match idct {
-                    Idct::Accurate => dct::inverse_accurate(&mut strip, &mut scratch),
-                    Idct::Fast => dct::inverse_fast(&mut strip, &mut scratch),
-                }
-                for (lane, row) in strip.iter().zip(rows.chunks_exact_mut(self.width)) {
-                    let samples = row[column..][..lanes].iter_mut();
-                    samples.zip(lane).for_each(|(sample, x)| *sample = (x + 128).clamp(0, 255) as u8);
+        self.samples.chunks_exact_mut(8 * self.width).for_each(|rows| code_rows(rows, quantizer, idct));
+    }
+}
+
+/// Sends eight rows of samples through transform, quantisation and back.
+#[multiversion(targets("x86_64+avx2"))]
+fn code_rows(rows: &mut [u8], quantizer: &Quantizer, idct: Idct) {
+    const SPAN: usize = 8 * LANES;
+    let width = rows.len() / 8;
+    let mut strip: Strip = [[0; LANES]; 64];
+    for column in (0..width).step_by(SPAN) {
+        let span = SPAN.min(width - column);
+        for (row, numbers) in rows.chunks_exact(width).zip(strip.as_chunks_mut::<8>().0) {
+            let mut samples = [[0; LANES]; 8];
+            samples.as_flattened_mut()[..span].copy_from_slice(&row[column..][..span]);
+            for (lanes, samples) in numbers.iter_mut().zip(blocks_to_lanes(&samples)) {
+                for (x, sample) in lanes.iter_mut().zip(samples) {
+                    *x = i16::from(sample) - 128;
                 }
             }
         }
+        dct::forward(&mut strip);
+        quantizer.requantize(&mut strip);
+        match idct {
+            Idct::Accurate => dct::inverse_accurate(&mut strip),
+            Idct::Fast => dct::inverse_fast(&mut strip),
+        }
+        for (row, numbers) in rows.chunks_exact_mut(width).zip(strip.as_chunks::<8>().0) {
+            let mut samples = [[0; LANES]; 8];
+            for (samples, lanes) in samples.iter_mut().zip(numbers) {
+                for (sample, x) in samples.iter_mut().zip(lanes) {
+                    *sample = (x + 128).clamp(0, 255) as u8;
+                }
+            }
+            row[column..][..span].copy_from_slice(&lanes_to_blocks(&samples).as_flattened()[..span]);
+        }
     }
+}
+
+/// A row of blocks' samples as one lane per column.
+#[inline(always)]
+fn blocks_to_lanes(samples: &[Lanes<u8>; 8]) -> [Lanes<u8>; 8] {
+    interleave(&interleave(&interleave(&interleave(samples))))
+}
+
+/// The way back.
+#[inline(always)]
+fn lanes_to_blocks(lanes: &[Lanes<u8>; 8]) -> [Lanes<u8>; 8] {
+    interleave(&interleave(&interleave(lanes)))
 }
 
 #[cfg(test)]

@@ -3,11 +3,19 @@
 //! The original is TensorFlow's `ScaleAndTranslate` (scale_and_translate_op.cc, sampling_kernels.h): f32 throughout,
 //! rows first, each sum in the order of the samples.
 
+use multiversion::multiversion;
+
+use super::interleave::interleave;
 use super::picture::Picture;
 use super::spans::Spans;
 
+/// Output rows that are made together, so that columns are resized for all of them at once.
+const BAND: usize = 8;
 /// Values of a row that one sweep works on: their sums stay in registers, and the sweep's input in the cache.
 const CHUNK: usize = 32;
+
+/// The same value of every row of a band.
+type Lanes = [f32; BAND];
 
 /// Tables of the last sizes, and scratch.
 #[derive(Default)]
@@ -16,73 +24,104 @@ pub struct Lanczos3 {
     sizes: [[u32; 2]; 2],
     rows: Spans<f32>,
     columns: Spans<f32>,
-    /// One chunk of every input row.
+    /// One chunk of the input rows that a band is made of.
     chunk: Vec<[f32; CHUNK]>,
-    /// The picture after its rows were resized: `[height, chunks * CHUNK + 4]`.
-    between: Vec<f32>,
-    /// One output row, RGB.
-    row: Vec<f32>,
+    /// A band after its rows were resized, rounded up to whole chunks.
+    between: Vec<Lanes>,
+    /// A band of the output.
+    band: Vec<Lanes>,
 }
 
 impl Lanczos3 {
     /// Writes `input`, scaled to `output`'s size, to `output`.
     pub fn apply(&mut self, input: &Picture, output: &mut Picture) {
         let size = [output.width, output.height];
-        let mut rows = output.rgb.chunks_exact_mut(3 * output.width as usize);
-        self.for_each_row(input, size, |sums| {
-            let row = rows.next().expect("as many rows as the spans describe");
-            row.iter_mut().zip(sums).for_each(|(out, sum)| *out = round_half_to_even(*sum));
-        });
+        let mut bands = output.rgb.chunks_mut(BAND * 3 * output.width as usize);
+        self.for_each_band(input, size, |band| round(band, bands.next().unwrap_or_default()));
     }
 
-    /// Hands out the resized rows, not rounded yet.
-    fn for_each_row(&mut self, input: &Picture, [width, height]: [u32; 2], mut take: impl FnMut(&[f32])) {
+    /// Hands out the resized rows band by band, not rounded yet; lanes beyond the last row hold anything.
+    fn for_each_band(&mut self, input: &Picture, [width, height]: [u32; 2], mut take: impl FnMut(&[Lanes])) {
         let sizes = [[input.width, input.height], [width, height]];
         if self.sizes != sizes {
             self.sizes = sizes;
             self.rows = spans(input.height, height);
             self.columns = spans(input.width, width);
         }
-        let stride = self.resize_rows(input);
-        self.row.resize(3 * width as usize, 0.0);
-        for between in self.between.chunks_exact(stride) {
-            for ((first, weights), out) in self.columns.iter().zip(self.row.as_chunks_mut::<3>().0) {
-                let mut sums = [0.0; 4];
-                for (k, weight) in weights.iter().enumerate() {
-                    // A fourth value rides along because four fit one register.
-                    let pixel = &between[3 * (first + k)..][..4];
-                    for (sum, value) in sums.iter_mut().zip(pixel) {
-                        *sum += weight * value;
-                    }
-                }
-                out.copy_from_slice(&sums[..3]);
-            }
-            take(&self.row);
+        self.between.resize((3 * input.width as usize).next_multiple_of(CHUNK), [0.0; BAND]);
+        self.band.resize(3 * width as usize, [0.0; BAND]);
+        for start in (0..height as usize).step_by(BAND) {
+            let rows = self.rows.range(start..(start + BAND).min(height as usize));
+            resize_rows(input, rows, &mut self.chunk, &mut self.between);
+            resize_columns(&self.columns, &self.between, &mut self.band);
+            take(&self.band);
         }
     }
+}
 
-    /// Fills `between`; gives its row length.
-    fn resize_rows(&mut self, input: &Picture) -> usize {
-        let values = 3 * input.width as usize;
-        let stride = values.next_multiple_of(CHUNK) + 4;
-        self.between.resize(stride * self.rows.iter().len(), 0.0);
-        self.chunk.resize(input.height as usize, [0.0; CHUNK]);
-        for start in (0..values).step_by(CHUNK) {
-            let filled = CHUNK.min(values - start);
-            for (chunk, row) in self.chunk.iter_mut().zip(input.rgb.chunks_exact(values)) {
-                chunk.iter_mut().zip(&row[start..][..filled]).for_each(|(value, byte)| *value = f32::from(*byte));
-            }
-            for ((first, weights), out) in self.rows.iter().zip(self.between.chunks_exact_mut(stride)) {
-                let mut sums = [0.0; CHUNK];
-                for (row, weight) in self.chunk[first..].iter().zip(weights) {
-                    for (sum, value) in sums.iter_mut().zip(row) {
-                        *sum += value * weight;
-                    }
-                }
-                out[start..][..CHUNK].copy_from_slice(&sums);
+/// Makes `rows` from `input`'s rows, one per lane.
+#[multiversion(targets("x86_64+avx2"))]
+fn resize_rows<'a>(
+    input: &Picture,
+    rows: impl Iterator<Item = (usize, &'a [f32])> + Clone,
+    chunk: &mut Vec<[f32; CHUNK]>,
+    out: &mut [Lanes],
+) {
+    let first = rows.clone().map(|(first, _)| first).min().unwrap_or_default();
+    let end = rows.clone().map(|(first, weights)| first + weights.len()).max().unwrap_or_default();
+    let values = 3 * input.width as usize;
+    chunk.resize(end - first, [0.0; CHUNK]);
+    for (start, out) in (0..values).step_by(CHUNK).zip(out.as_chunks_mut::<CHUNK>().0) {
+        let filled = CHUNK.min(values - start);
+        for (chunk, row) in chunk.iter_mut().zip(input.rgb[first * values..].chunks_exact(values)) {
+            for (value, byte) in chunk.iter_mut().zip(&row[start..start + filled]) {
+                *value = f32::from(*byte);
             }
         }
-        stride
+        let mut band = [[0.0; CHUNK]; BAND];
+        for ((top, weights), made) in rows.clone().zip(&mut band) {
+            let mut sums = [0.0; CHUNK];
+            for (row, weight) in chunk[top - first..].iter().zip(weights) {
+                for i in 0..CHUNK {
+                    sums[i] += row[i] * weight;
+                }
+            }
+            *made = sums;
+        }
+        for (block, out) in out.as_chunks_mut::<BAND>().0.iter_mut().enumerate() {
+            let mut lanes = [[0.0; BAND]; BAND];
+            for (lane, row) in lanes.iter_mut().zip(&band) {
+                lane.copy_from_slice(&row[BAND * block..][..BAND]);
+            }
+            *out = interleave(&interleave(&interleave(&lanes)));
+        }
+    }
+}
+
+/// Makes a band of `out` from all columns of a band.
+#[multiversion(targets("x86_64+avx2"))]
+fn resize_columns(columns: &Spans<f32>, band: &[Lanes], out: &mut [Lanes]) {
+    let pixels = band.as_chunks::<3>().0;
+    for ((first, weights), out) in columns.iter().zip(out.as_chunks_mut::<3>().0) {
+        let mut sums = [[0.0; BAND]; 3];
+        for (pixel, weight) in pixels[first..].iter().zip(weights) {
+            for channel in 0..3 {
+                for lane in 0..BAND {
+                    sums[channel][lane] += pixel[channel][lane] * weight;
+                }
+            }
+        }
+        *out = sums;
+    }
+}
+
+/// Writes a band's lanes to as many rows as there are.
+#[multiversion(targets("x86_64+avx2"))]
+fn round(band: &[Lanes], rows: &mut [u8]) {
+    for (lane, row) in rows.chunks_exact_mut(band.len()).enumerate() {
+        for (out, lanes) in row.iter_mut().zip(band) {
+            *out = round_half_to_even(lanes[lane]);
+        }
     }
 }
 
@@ -126,6 +165,7 @@ fn round_half_to_even(x: f32) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use vla_bundle::Idct;
 
     use super::*;
@@ -139,7 +179,9 @@ mod tests {
             let mut input = Picture::default();
             JpegRoundtrip::new(95, Idct::Fast).apply(&golden.input, &mut input);
             let mut rows = Vec::new();
-            Lanczos3::default().for_each_row(&input, [224, 224], |row| rows.push(row.to_vec()));
+            Lanczos3::default().for_each_band(&input, [224, 224], |band| {
+                rows.extend((0..BAND).map(|lane| band.iter().map(|lanes| lanes[lane]).collect::<Vec<_>>()));
+            });
             let wanted = golden.f32("lanczos_f32_rows");
             for (index, wanted) in golden.index("lanczos_f32_rows.index").into_iter().zip(wanted.chunks_exact(3 * 224))
             {
@@ -157,6 +199,42 @@ mod tests {
             let mut got = Picture { width: 224, height: 224, rgb: vec![0; 3 * 224 * 224] };
             Lanczos3::default().apply(&input, &mut got);
             assert!(got == golden.picture("resized.u8"), "{case}");
+        }
+    }
+
+    /// The formula, pixel by pixel.
+    fn plain(input: &Picture, width: u32, height: u32) -> Picture {
+        let [rows, columns] = [spans(input.height, height), spans(input.width, width)];
+        let stride = 3 * input.width as usize;
+        let mut rgb = Vec::new();
+        for (top, row_weights) in rows.iter() {
+            let between = |value: usize| {
+                let values =
+                    row_weights.iter().enumerate().map(|(k, w)| f32::from(input.rgb[(top + k) * stride + value]) * w);
+                values.fold(0.0, |sum, x| sum + x)
+            };
+            for (left, weights) in columns.iter() {
+                rgb.extend([0, 1, 2].map(|channel| {
+                    let values = weights.iter().enumerate().map(|(k, w)| between(3 * (left + k) + channel) * w);
+                    round_half_to_even(values.fold(0.0, |sum, x| sum + x))
+                }));
+            }
+        }
+        Picture { width, height, rgb }
+    }
+
+    proptest! {
+        #[test]
+        fn any_size_is_the_plain_formula(
+            [width, height] in [1..70_u32, 1..50_u32],
+            [to_width, to_height] in [1..40_u32, 1..40_u32],
+            noise in proptest::collection::vec(any::<u8>(), 3 * 70 * 50),
+        ) {
+            let input = Picture { width, height, rgb: noise[..(3 * width * height) as usize].to_vec() };
+            let mut got = Picture::default();
+            got.resize(to_width, to_height);
+            Lanczos3::default().apply(&input, &mut got);
+            prop_assert!(got == plain(&input, to_width, to_height));
         }
     }
 

@@ -1,10 +1,17 @@
 //! RGB to YCbCr with halved colour resolution and back, bit-equal to libjpeg (jccolor.c, jcsample.c, jdsample.c,
 //! jdcolor.c).
 
+use multiversion::multiversion;
+
 /// Writes one row of pixels as brightness and both colours, 16 fractional bits rounded as libjpeg's tables do.
+#[multiversion(targets("x86_64+avx2"))]
 pub fn rgb_to_ycc(rgb: &[u8], y: &mut [u8], cb: &mut [u8], cr: &mut [u8]) {
-    for (((pixel, y), cb), cr) in rgb.as_chunks::<3>().0.iter().zip(y).zip(cb).zip(cr) {
-        let [r, g, b] = pixel.map(i32::from);
+    // Two loops: one sorts bytes, one computes; the compiler finds vector code for each.
+    for (((pixel, r), g), b) in rgb.as_chunks::<3>().0.iter().zip(&mut *y).zip(&mut *cb).zip(&mut *cr) {
+        [*r, *g, *b] = *pixel;
+    }
+    for ((y, cb), cr) in y.iter_mut().zip(cb).zip(cr) {
+        let [r, g, b] = [i32::from(*y), i32::from(*cb), i32::from(*cr)];
         *y = ((19595 * r + 38470 * g + 7471 * b + (1 << 15)) >> 16) as u8;
         *cb = ((-11059 * r - 21709 * g + (b << 15) + (128 << 16) + (1 << 15) - 1) >> 16) as u8;
         *cr = (((r << 15) - 27439 * g - 5329 * b + (128 << 16) + (1 << 15) - 1) >> 16) as u8;
@@ -12,6 +19,7 @@ pub fn rgb_to_ycc(rgb: &[u8], y: &mut [u8], cb: &mut [u8], cr: &mut [u8]) {
 }
 
 /// Averages squares of four; the rounding alternates between 1/4 and 1/2 from column to column.
+#[multiversion(targets("x86_64+avx2"))]
 pub fn halve(upper: &[u8], lower: &[u8], out: &mut [u8]) {
     let pairs = upper.as_chunks::<4>().0.iter().zip(lower.as_chunks::<4>().0);
     for ((a, b), out) in pairs.zip(out.as_chunks_mut::<2>().0) {
@@ -23,6 +31,7 @@ pub fn halve(upper: &[u8], lower: &[u8], out: &mut [u8]) {
 
 /// Doubles a row of colour with libjpeg's triangle filter: 9/16, 3/16, 3/16 and 1/16 of the four nearest samples.
 /// `sums` is scratch, `out` twice as long as `near`.
+#[multiversion(targets("x86_64+avx2"))]
 pub fn double(near: &[u8], far: &[u8], sums: &mut [u16], out: &mut [u8]) {
     let width = near.len();
     let sums = &mut sums[..width + 2];
@@ -39,6 +48,7 @@ pub fn double(near: &[u8], far: &[u8], sums: &mut [u16], out: &mut [u8]) {
 }
 
 /// Writes one row of pixels from brightness and colour at full resolution.
+#[multiversion(targets("x86_64+avx2"))]
 pub fn ycc_to_rgb(y: &[u8], cb: &[u8], cr: &[u8], rgb: &mut [u8]) {
     let clamp = |x: i32| x.clamp(0, 255) as u8;
     for (((pixel, y), cb), cr) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(y).zip(cb).zip(cr) {

@@ -2,7 +2,7 @@
 
 use vla_bundle::Idct;
 
-use super::dct::{LANES, Strip};
+use super::dct::{LANES, Lanes, Strip};
 
 /// Annex K.1 of ITU-T T.81.
 const LUMA: [u8; 64] = [
@@ -29,7 +29,7 @@ const AAN: [[i32; 8]; 8] = [
 ];
 
 /// One number per coefficient, repeated for every block of a strip.
-type Table<T> = [[T; LANES]; 8];
+type Table<T> = [Lanes<T>; 64];
 
 /// Divides the forward transform's coefficients, rounds half away from zero and multiplies for the inverse transform.
 pub struct Quantizer {
@@ -54,34 +54,34 @@ impl Quantizer {
     fn new(base: &[u8; 64], quality: u8, idct: Idct) -> Self {
         let quality = i32::from(quality);
         let percent = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
-        let [rounding, reciprocal, scale] = [[[0; LANES]; 8]; 3];
-        let mut out = Self { rounding, reciprocal, scale, multiplier: [[0; LANES]; 8] };
-        for (row, lane) in (0..8).flat_map(|row| (0..LANES).map(move |lane| (row, lane))) {
-            let column = lane % 8;
-            let step = ((i32::from(base[8 * row + column]) * percent + 50) / 100).clamp(1, 255);
+        let [rounding, reciprocal, scale] = [[[0; LANES]; 64]; 3];
+        let mut out = Self { rounding, reciprocal, scale, multiplier: [[0; LANES]; 64] };
+        for (k, (base, aan)) in base.iter().zip(AAN.as_flattened()).enumerate() {
+            let step = ((i32::from(*base) * percent + 50) / 100).clamp(1, 255);
             // The forward transform leaves a factor of 8.
             let division = Division::by(8 * step as u16);
-            out.rounding[row][lane] = division.rounding;
-            out.reciprocal[row][lane] = division.reciprocal;
-            out.scale[row][lane] = division.scale;
-            out.multiplier[row][lane] = match idct {
-                Idct::Accurate => step as i16,
-                Idct::Fast => ((step * AAN[row][column] + (1 << 11)) >> 12) as i16,
+            out.rounding[k] = [division.rounding; LANES];
+            out.reciprocal[k] = [division.reciprocal; LANES];
+            out.scale[k] = [division.scale; LANES];
+            out.multiplier[k] = match idct {
+                Idct::Accurate => [step as i16; LANES],
+                Idct::Fast => [((step * aan + (1 << 11)) >> 12) as i16; LANES],
             };
         }
         out
     }
 
     /// Replaces coefficients by those that a decoder would hand to its inverse transform.
+    #[inline(always)]
     pub fn requantize(&self, strip: &mut Strip) {
-        let tables = self.rounding.iter().zip(&self.reciprocal).zip(&self.scale).zip(&self.multiplier);
-        for (row, (((rounding, reciprocal), scale), multiplier)) in strip.iter_mut().zip(tables) {
-            for i in 0..LANES {
-                let sign = row[i] >> 15;
-                let rounded = row[i].unsigned_abs() + rounding[i];
-                let level = high_half(high_half(rounded, reciprocal[i]), scale[i]) as i16;
-                row[i] = ((level ^ sign) - sign).wrapping_mul(multiplier[i]);
-            }
+        let strip = strip.as_flattened_mut();
+        let [rounding, reciprocal, scale] = [&self.rounding, &self.reciprocal, &self.scale].map(|t| t.as_flattened());
+        let multiplier = self.multiplier.as_flattened();
+        for i in 0..64 * LANES {
+            let sign = strip[i] >> 15;
+            let rounded = strip[i].unsigned_abs() + rounding[i];
+            let level = high_half(high_half(rounded, reciprocal[i]), scale[i]) as i16;
+            strip[i] = ((level ^ sign) - sign).wrapping_mul(multiplier[i]);
         }
     }
 }
@@ -111,6 +111,7 @@ impl Division {
     }
 }
 
+#[inline(always)]
 fn high_half(a: u16, b: u16) -> u16 {
     ((u32::from(a) * u32::from(b)) >> 16) as u16
 }
