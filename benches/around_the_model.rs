@@ -1,4 +1,5 @@
-//! Everything between camera messages and a trajectory that is not the model: two 640 x 480 cameras, rgb8 and JPEG.
+//! Everything between camera messages and a trajectory that is not the model: two 640 x 480 cameras, rgb8 and JPEG, as
+//! cameras and `image_transport` write it (baseline, 4:2:0) and progressive.
 //!
 //!     cargo bench --bench around_the_model
 //!
@@ -40,9 +41,14 @@ type Error = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Error> {
     println!("two {WIDTH} x {HEIGHT} cameras, {ROUNDS} rounds; ms: median, p95, max");
-    for (transport, cameras) in [("raw", raw_messages()), ("compressed", jpeg_messages()?)] {
+    let kinds = [
+        ("raw", "raw", raw_messages()),
+        ("JPEG", "compressed", jpeg_messages(Compress::set_fastest_defaults)?),
+        ("JPEG, progressive", "compressed", jpeg_messages(Compress::set_progressive_mode)?),
+    ];
+    for (name, transport, cameras) in kinds {
         let mut seconds = measure(transport, &cameras)?;
-        println!("{transport}");
+        println!("{name}");
         for (part, name) in PARTS.iter().enumerate() {
             let mut values: Vec<f64> = seconds.iter_mut().map(|round| round[part] * 1e3).collect();
             values.sort_by(f64::total_cmp);
@@ -179,9 +185,10 @@ fn raw_messages() -> [Vec<u8>; 2] {
     })
 }
 
-fn jpeg_messages() -> Result<[Vec<u8>; 2], Error> {
+fn jpeg_messages(mode: fn(&mut Compress)) -> Result<[Vec<u8>; 2], Error> {
     let message = |camera| -> Result<Vec<u8>, Error> {
         let mut encoder = Compress::new(ColorSpace::JCS_RGB);
+        mode(&mut encoder);
         encoder.set_size(WIDTH as usize, HEIGHT as usize);
         encoder.set_quality(JPEG_QUALITY);
         let mut encoder = encoder.start_compress(Vec::new())?;

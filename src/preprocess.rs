@@ -20,7 +20,7 @@ mod center_crop;
 mod crop_pixels;
 mod interleave;
 mod interpolate;
-mod jpeg_roundtrip;
+mod jpeg;
 mod lanczos3;
 mod letterbox;
 mod normalize;
@@ -91,6 +91,7 @@ pub enum PreprocessError {
 struct Camera {
     name: String,
     picture: Picture,
+    jpeg: jpeg::Decoder,
     viewer: Viewer,
     pipelines: BTreeMap<String, ImagePipeline>,
 }
@@ -118,6 +119,7 @@ impl Preprocessor {
         let camera = |name: &str| Camera {
             name: name.to_owned(),
             picture: Picture::default(),
+            jpeg: jpeg::Decoder::default(),
             viewer: Viewer::default(),
             pipelines: BTreeMap::new(),
         };
@@ -254,7 +256,8 @@ impl Camera {
     /// Writes to `outputs`, one per pipeline and in the order of the tensors' names.
     fn prepare(&mut self, frame: &Frame, outputs: Vec<&mut [f32]>) -> Result<(), PreprocessError> {
         let camera = || self.name.clone();
-        self.picture.decode(frame).map_err(|source| PreprocessError::Picture { camera: camera(), source })?;
+        let decoded = self.picture.decode_with(frame, &mut self.jpeg);
+        decoded.map_err(|source| PreprocessError::Picture { camera: camera(), source })?;
         self.viewer.apply(&mut self.picture).map_err(|source| PreprocessError::View { camera: camera(), source })?;
         for (pipeline, out) in self.pipelines.values_mut().zip(outputs) {
             pipeline.apply(&self.picture, out);

@@ -5,7 +5,7 @@ use vla_bundle::{ImageStep, Subsampling};
 use super::center_crop::CenterCrop;
 use super::crop_pixels::{self, crop_pixels};
 use super::interpolate::Interpolate;
-use super::jpeg_roundtrip::JpegRoundtrip;
+use super::jpeg::JpegRoundtrip;
 use super::letterbox::{self, letterbox};
 use super::normalize::Normalize;
 use super::picture::Picture;

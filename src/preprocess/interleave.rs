@@ -1,8 +1,7 @@
 //! Turning rows into columns in a way that vector code exists for.
 
-/// Interleaves array `k` with array `k + 4`. Of `8 * N` numbers in a row this moves number `i` to `2 * i`, or in the
-/// second half to `2 * i - 8 * N + 1`: three times make rows of eight the columns of `N` (`[N, 8]` to `[8, N]` is
-/// `log2(N)` times), so eight arrays of eight are transposed by three.
+/// Interleaves array `k` with array `k + 4`. Three times transpose: number `i` of array `k` is then number `8 * i + k` of
+/// all. `log2(N)` times are the way back.
 #[inline(always)]
 pub fn interleave<T: Copy + Default, const N: usize>(arrays: &[[T; N]; 8]) -> [[T; N]; 8] {
     let mut out = [[T::default(); N]; 8];

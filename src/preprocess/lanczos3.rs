@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::preprocess::goldens::Golden;
-    use crate::preprocess::jpeg_roundtrip::JpegRoundtrip;
+    use crate::preprocess::jpeg::JpegRoundtrip;
 
     #[test]
     fn tensorflow_resizes_to_the_same_numbers() {

@@ -4,7 +4,7 @@ use safetensors::SafeTensors;
 use vla_bundle::{Idct, ResizeKernel};
 
 use super::center_crop::CenterCrop;
-use super::jpeg_roundtrip::JpegRoundtrip;
+use super::jpeg::JpegRoundtrip;
 use super::letterbox::letterbox;
 use super::picture::Picture;
 use super::resize::{Resize, Target};

@@ -7,6 +7,7 @@ mod yuv;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::jpeg;
 use crate::types::{Encoding, Frame, LayoutError};
 
 /// Pixels that a side of a picture may have: more than any camera, and a square of it fits into memory.
@@ -54,6 +55,11 @@ impl Picture {
     /// Sizes and lengths that do not fit together; files that are damaged, cut short, or of a kind we do not read.
     /// The picture is then unspecified.
     pub fn decode(&mut self, frame: &Frame) -> Result<(), PictureError> {
+        self.decode_with(frame, &mut jpeg::Decoder::default())
+    }
+
+    /// The same with scratch that is kept between frames.
+    pub(super) fn decode_with(&mut self, frame: &Frame, jpeg: &mut jpeg::Decoder) -> Result<(), PictureError> {
         match frame.encoding {
             Encoding::Rgb8 => self.rows(frame, |from, to| to.copy_from_slice(from)),
             Encoding::Bgr8 => self.rows(frame, |from, to| pixels(from, to, |&[b, g, r]| [r, g, b])),
@@ -69,7 +75,7 @@ impl Picture {
                 bayer::demosaic(mosaic, &rows, &mut self.rgb);
                 Ok(())
             }
-            Encoding::Jpeg => self.decode_jpeg(&frame.data),
+            Encoding::Jpeg => self.decode_jpeg(&frame.data, jpeg),
             Encoding::Png => self.decode_png(&frame.data),
         }
     }
@@ -92,12 +98,15 @@ impl Picture {
         Ok(())
     }
 
-    fn decode_jpeg(&mut self, file: &[u8]) -> Result<(), PictureError> {
+    fn decode_jpeg(&mut self, file: &[u8], jpeg: &mut jpeg::Decoder) -> Result<(), PictureError> {
         let refuse = |reason: String| PictureError::File { format: "JPEG", reason };
         // libjpeg invents grey for what is not there; cameras may pad the file with zeros.
         let end = file.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         if !file[..end].ends_with(&[0xff, 0xd9]) {
             return Err(refuse("no end marker, it is cut short".to_owned()));
+        }
+        if jpeg.decode(file, self).is_some() {
+            return Ok(());
         }
         let decode = || -> Result<(), PictureError> {
             let io = |error: std::io::Error| refuse(error.to_string());
@@ -139,7 +148,7 @@ impl Picture {
         Ok(())
     }
 
-    fn resize_checked(&mut self, width: u32, height: u32) -> Result<(), PictureError> {
+    pub(super) fn resize_checked(&mut self, width: u32, height: u32) -> Result<(), PictureError> {
         let [short, long] = [width.min(height), width.max(height)];
         if (1..=MAX_SIDE).contains(&long) && long <= MAX_ASPECT * short {
             self.resize(width, height);

@@ -32,18 +32,31 @@ pub fn halve(upper: &[u8], lower: &[u8], out: &mut [u8]) {
 /// Doubles a row of colour with libjpeg's triangle filter: 9/16, 3/16, 3/16 and 1/16 of the four nearest samples.
 /// `sums` is scratch, `out` twice as long as `near`.
 #[multiversion(targets("x86_64+avx2"))]
-pub fn double(near: &[u8], far: &[u8], sums: &mut [u16], out: &mut [u8]) {
-    let width = near.len();
-    let sums = &mut sums[..width + 2];
-    for ((sum, near), far) in sums[1..=width].iter_mut().zip(near).zip(far) {
+pub fn double([near, far]: [&[u8]; 2], sums: &mut [u16], out: &mut [u8]) {
+    for ((sum, near), far) in sums[1..].iter_mut().zip(near).zip(far) {
         *sum = 3 * u16::from(*near) + u16::from(*far);
     }
+    spread::<8, 7, 4>(&mut sums[..near.len() + 2], out);
+}
+
+/// The same along the near row only: 3/4 and 1/4 of the two nearest samples.
+#[multiversion(targets("x86_64+avx2"))]
+pub fn double_across([row, _]: [&[u8]; 2], sums: &mut [u16], out: &mut [u8]) {
+    sums[1..].iter_mut().zip(row).for_each(|(sum, sample)| *sum = u16::from(*sample));
+    spread::<1, 2, 2>(&mut sums[..row.len() + 2], out);
+}
+
+/// Two samples for every sum: three parts of it and one of its neighbour before or after. Neighbours beyond the ends are
+/// set here.
+#[inline(always)]
+fn spread<const ROUND_BEFORE: u16, const ROUND_AFTER: u16, const SHIFT: u32>(sums: &mut [u16], out: &mut [u8]) {
+    let width = sums.len() - 2;
     sums[0] = sums[1];
     sums[width + 1] = sums[width];
     let [before, here, after] = [&sums[..width], &sums[1..=width], &sums[2..]];
     for (((out, before), here), after) in out.as_chunks_mut::<2>().0.iter_mut().zip(before).zip(here).zip(after) {
-        out[0] = ((3 * here + before + 8) >> 4) as u8;
-        out[1] = ((3 * here + after + 7) >> 4) as u8;
+        out[0] = ((3 * here + before + ROUND_BEFORE) >> SHIFT) as u8;
+        out[1] = ((3 * here + after + ROUND_AFTER) >> SHIFT) as u8;
     }
 }
 

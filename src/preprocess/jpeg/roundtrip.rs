@@ -3,15 +3,11 @@
 use multiversion::multiversion;
 use vla_bundle::Idct;
 
-use super::interleave::interleave;
-use super::picture::Picture;
-
-mod color;
-mod dct;
-mod quant;
-
-use dct::{LANES, Lanes, Strip};
-use quant::Quantizer;
+use super::planes::{Plane, Planes, Sampling};
+use super::quant::Quantizer;
+use super::strip::{self, EMPTY, SPAN};
+use super::{color, dct};
+use crate::preprocess::picture::Picture;
 
 /// What a picture looks like after it was a JPEG file of a given quality with 4:2:0 colour.
 pub struct JpegRoundtrip {
@@ -19,169 +15,77 @@ pub struct JpegRoundtrip {
     chroma: Quantizer,
     idct: Idct,
     planes: Planes,
-}
-
-/// The encoder's and decoder's planes, and rows of scratch. Planes are padded to whole blocks of 16 pixels.
-#[derive(Default)]
-struct Planes {
-    y: Plane,
-    cb: Plane,
-    cr: Plane,
     /// Two rows of each colour at full resolution.
     rows: [Vec<u8>; 4],
-    sums: Vec<u16>,
-}
-
-#[derive(Default)]
-struct Plane {
-    width: usize,
-    samples: Vec<u8>,
 }
 
 impl JpegRoundtrip {
     /// `quality` is libjpeg's, 1 to 100.
     pub fn new(quality: u8, idct: Idct) -> Self {
         let [luma, chroma] = [Quantizer::luma(quality, idct), Quantizer::chroma(quality, idct)];
-        Self { luma, chroma, idct, planes: Planes::default() }
+        Self { luma, chroma, idct, planes: Planes::default(), rows: Default::default() }
     }
 
     /// Writes what a decoder would show of `input` to `output`.
     pub fn apply(&mut self, input: &Picture, output: &mut Picture) {
-        let planes = &mut self.planes;
-        planes.split(input);
-        planes.y.code(&self.luma, self.idct);
-        planes.cb.code(&self.chroma, self.idct);
-        planes.cr.code(&self.chroma, self.idct);
+        self.planes.resize([input.width, input.height], Sampling::S420);
+        self.split(input);
+        let Planes { y, cb, cr, .. } = &mut self.planes;
+        for (plane, quantizer) in [(y, &self.luma), (cb, &self.chroma), (cr, &self.chroma)] {
+            let rows = plane.samples.chunks_exact_mut(8 * plane.width);
+            rows.for_each(|rows| code(rows, quantizer, self.idct));
+        }
         output.resize(input.width, input.height);
-        planes.join(output);
+        self.planes.join(Sampling::S420, output);
     }
-}
 
-impl Planes {
     /// RGB to planes, borders repeated outwards as the encoder does: colour after it was halved.
     fn split(&mut self, picture: &Picture) {
         let [width, height] = [picture.width as usize, picture.height as usize];
-        let [wide, high] = [width.next_multiple_of(16), height.next_multiple_of(16)];
-        self.y.resize(wide, high);
-        self.cb.resize(wide / 2, high / 2);
-        self.cr.resize(wide / 2, high / 2);
-        self.rows.iter_mut().for_each(|row| row.resize(wide, 0));
-        self.sums.resize(wide / 2 + 2, 0);
-
+        let Planes { y, cb, cr, .. } = &mut self.planes;
+        self.rows.iter_mut().for_each(|row| row.resize(y.width, 0));
         for pair in 0..height.div_ceil(2) {
             let [top_cb, top_cr, low_cb, low_cr] = &mut self.rows;
             for (row, cb, cr) in [(2 * pair, &mut *top_cb, &mut *top_cr), (2 * pair + 1, &mut *low_cb, &mut *low_cr)] {
-                let source = row.min(height - 1);
-                let y = self.y.row_mut(row);
-                let pixels = &picture.rgb[3 * width * source..][..3 * width];
+                let pixels = &picture.rgb[3 * width * row.min(height - 1)..][..3 * width];
+                let y = y.row_mut(row);
                 color::rgb_to_ycc(pixels, &mut y[..width], &mut cb[..width], &mut cr[..width]);
                 for plane in [y, cb, cr] {
                     let edge = plane[width - 1];
                     plane[width..].fill(edge);
                 }
             }
-            color::halve(top_cb, low_cb, self.cb.row_mut(pair));
-            color::halve(top_cr, low_cr, self.cr.row_mut(pair));
+            color::halve(top_cb, low_cb, cb.row_mut(pair));
+            color::halve(top_cr, low_cr, cr.row_mut(pair));
         }
-        self.y.repeat_last_row(height.next_multiple_of(2));
-        self.cb.repeat_last_row(height.div_ceil(2));
-        self.cr.repeat_last_row(height.div_ceil(2));
-    }
-
-    /// Planes to RGB, colour doubled as the decoder does: the padding takes no part.
-    fn join(&mut self, picture: &mut Picture) {
-        let [width, height] = [picture.width as usize, picture.height as usize];
-        let [half_width, half_height] = [width.div_ceil(2), height.div_ceil(2)];
-        for row in 0..height {
-            let near = row / 2;
-            let far = if row % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(half_height - 1) };
-            for (plane, out) in [&self.cb, &self.cr].into_iter().zip(&mut self.rows) {
-                let [near, far] = [near, far].map(|row| &plane.row(row)[..half_width]);
-                // libjpeg's triangle filter wants three columns; below that it repeats samples.
-                if half_width > 2 {
-                    color::double(near, far, &mut self.sums, out);
-                } else {
-                    out.iter_mut().enumerate().for_each(|(x, out)| *out = near[(x / 2).min(half_width - 1)]);
-                }
-            }
-            let [cb, cr, ..] = &self.rows;
-            color::ycc_to_rgb(self.y.row(row), cb, cr, &mut picture.rgb[3 * width * row..][..3 * width]);
-        }
+        repeat_last_row(y, height.next_multiple_of(2));
+        repeat_last_row(cb, height.div_ceil(2));
+        repeat_last_row(cr, height.div_ceil(2));
     }
 }
 
-impl Plane {
-    fn resize(&mut self, width: usize, height: usize) {
-        self.width = width;
-        self.samples.resize(width * height, 0);
-    }
-
-    fn row(&self, row: usize) -> &[u8] {
-        &self.samples[row * self.width..][..self.width]
-    }
-
-    fn row_mut(&mut self, row: usize) -> &mut [u8] {
-        &mut self.samples[row * self.width..][..self.width]
-    }
-
-    /// Copies row `filled - 1` into every later one.
-    fn repeat_last_row(&mut self, filled: usize) {
-        let (last, rest) = (filled * self.width - self.width, filled * self.width);
-        let (filled, empty) = self.samples.split_at_mut(rest);
-        empty.chunks_exact_mut(self.width).for_each(|row| row.copy_from_slice(&filled[last..]));
-    }
-
-    /// Sends every block through transform, quantisation and back.
-    fn code(&mut self, quantizer: &Quantizer, idct: Idct) {
-        self.samples.chunks_exact_mut(8 * self.width).for_each(|rows| code_rows(rows, quantizer, idct));
-    }
+/// Copies row `filled - 1` into every later one.
+fn repeat_last_row(plane: &mut Plane, filled: usize) {
+    let width = plane.width;
+    let (filled, empty) = plane.samples.split_at_mut(filled * width);
+    let last = &filled[filled.len() - width..];
+    empty.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(last));
 }
 
 /// Sends eight rows of samples through transform, quantisation and back.
 #[multiversion(targets("x86_64+avx2"))]
-fn code_rows(rows: &mut [u8], quantizer: &Quantizer, idct: Idct) {
-    const SPAN: usize = 8 * LANES;
-    let width = rows.len() / 8;
-    let mut strip: Strip = [[0; LANES]; 64];
-    for column in (0..width).step_by(SPAN) {
-        let span = SPAN.min(width - column);
-        for (row, numbers) in rows.chunks_exact(width).zip(strip.as_chunks_mut::<8>().0) {
-            let mut samples = [[0; LANES]; 8];
-            samples.as_flattened_mut()[..span].copy_from_slice(&row[column..][..span]);
-            for (lanes, samples) in numbers.iter_mut().zip(blocks_to_lanes(&samples)) {
-                for (x, sample) in lanes.iter_mut().zip(samples) {
-                    *x = i16::from(sample) - 128;
-                }
-            }
-        }
+fn code(rows: &mut [u8], quantizer: &Quantizer, idct: Idct) {
+    let mut strip = EMPTY;
+    for column in (0..rows.len() / 8).step_by(SPAN) {
+        strip::load(&mut strip, rows, column);
         dct::forward(&mut strip);
         quantizer.requantize(&mut strip);
         match idct {
             Idct::Accurate => dct::inverse_accurate(&mut strip),
             Idct::Fast => dct::inverse_fast(&mut strip),
         }
-        for (row, numbers) in rows.chunks_exact_mut(width).zip(strip.as_chunks::<8>().0) {
-            let mut samples = [[0; LANES]; 8];
-            for (samples, lanes) in samples.iter_mut().zip(numbers) {
-                for (sample, x) in samples.iter_mut().zip(lanes) {
-                    *sample = (x + 128).clamp(0, 255) as u8;
-                }
-            }
-            row[column..][..span].copy_from_slice(&lanes_to_blocks(&samples).as_flattened()[..span]);
-        }
+        strip::store(&strip, rows, column);
     }
-}
-
-/// A row of blocks' samples as one lane per column.
-#[inline(always)]
-fn blocks_to_lanes(samples: &[Lanes<u8>; 8]) -> [Lanes<u8>; 8] {
-    interleave(&interleave(&interleave(&interleave(samples))))
-}
-
-/// The way back.
-#[inline(always)]
-fn lanes_to_blocks(lanes: &[Lanes<u8>; 8]) -> [Lanes<u8>; 8] {
-    interleave(&interleave(&interleave(lanes)))
 }
 
 #[cfg(test)]

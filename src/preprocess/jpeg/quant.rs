@@ -2,7 +2,7 @@
 
 use vla_bundle::Idct;
 
-use super::dct::{LANES, Lanes, Strip};
+use super::strip::{LANES, Lanes, Strip};
 
 /// Annex K.1 of ITU-T T.81.
 const LUMA: [u8; 64] = [

@@ -1,16 +1,11 @@
 //! libjpeg's integer cosine transforms, bit-equal (jfdctint.c, jidctint.c, jidctfst.c).
 //!
-//! Sixteen blocks of 8 x 8 numbers go side by side, one per lane: a transform of rows or columns is the same scalar code
-//! for every lane, in one loop that the compiler turns into vector code.
+//! A transform of rows or columns is the same scalar code for every lane of a strip, in one loop that the compiler turns
+//! into vector code.
 
 use std::num::Wrapping;
 
-/// Blocks in a strip.
-pub const LANES: usize = 16;
-/// The same number of every block.
-pub type Lanes<T> = [T; LANES];
-/// Samples or coefficients of 16 blocks, row by row: number `8 * row + column` of every block.
-pub type Strip = [Lanes<i16>; 64];
+use super::strip::{LANES, Strip};
 
 /// Fractional bits of the accurate transforms' constants.
 const CONST_BITS: u32 = 13;

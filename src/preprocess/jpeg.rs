@@ -1,0 +1,14 @@
+//! JPEG: files to pictures, and pictures to what they would look like after they were a file.
+
+mod color;
+mod dct;
+mod decoder;
+mod header;
+mod huffman;
+mod planes;
+mod quant;
+mod roundtrip;
+mod strip;
+
+pub use decoder::Decoder;
+pub use roundtrip::JpegRoundtrip;
