@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use vla_bundle::{Bundle, Dtype, GoldenKind, Graph, Integrity, Manifest, Merged, Source, TensorSpec, Unnormalize};
+use vla_bundle::{
+    Bundle, CameraModel, Dtype, GoldenKind, Graph, Integrity, Manifest, Merged, Source, TensorSpec, Unnormalize,
+};
 
 use super::bench::placement_lines;
 use super::runtime::RuntimeArguments;
@@ -106,7 +108,11 @@ fn identity(bundle: &Bundle, text: &mut String) {
 
 fn streams(manifest: &Manifest, text: &mut String) {
     let cameras: Vec<_> = manifest.streams.cameras.iter().map(|camera| camera.name.as_str()).collect();
-    line(text, "cameras", &cameras.join(", "));
+    let optics = match manifest.streams.intrinsics {
+        Some(CameraModel::Pinhole) => ", each straight and with its intrinsics",
+        None => "",
+    };
+    line(text, "cameras", &format!("{}{optics}", cameras.join(", ")));
     if let Some(state) = &manifest.streams.state {
         let names: Vec<_> = manifest
             .io

@@ -6,7 +6,6 @@ mod stored;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use vla_bundle::Bundle;
 
 use super::line;
@@ -36,13 +35,13 @@ pub fn lines(bundle: &Bundle, inference: &mut Inference) -> anyhow::Result<Strin
     let noise = largest_difference(&base, &actions(&stored)?);
     let mut text = String::new();
     for Change { what, observation } in changes(bundle, &stored) {
-        let moved = largest_difference(&base, &actions(&observation).with_context(|| what.clone())?);
-        let told = if moved > noise {
-            format!("{what}: moves the actions by up to {moved:.3e} of their normalised unit")
-        } else {
-            format!("{what}: ignored, it has no effect on the actions")
+        let told = match actions(&observation).map(|actions| largest_difference(&base, &actions)) {
+            Ok(moved) if moved > noise => format!("moves the actions by up to {moved:.3e} of their normalised unit"),
+            Ok(_) => "ignored, it has no effect on the actions".to_owned(),
+            // An answer that fails is another one too.
+            Err(error) => format!("no answer then ({error:#})"),
         };
-        line(&mut text, "probe", &told);
+        line(&mut text, "probe", &format!("{what}: {told}"));
     }
     Ok(text)
 }
