@@ -17,8 +17,9 @@ use serde_json::{Value as Json, json};
 use vla_bundle::{Bundle, Integrity, IoFile};
 use vla_runtime::deploy::{Deployment, ParamValue, RunParameters};
 use vla_runtime::drive::chunk_messages::{ChunkMessages, Source};
+use vla_runtime::drive::commands::trajectory;
 use vla_runtime::engine::{Decision, Effect, Engine, Event};
-use vla_runtime::msg::{CompressedImage, Header, Image, JointTrajectory, JointTrajectoryPoint, from_cdr, to_cdr};
+use vla_runtime::msg::{CompressedImage, Header, Image, from_cdr, to_cdr};
 use vla_runtime::postprocess::Postprocessor;
 use vla_runtime::preprocess::Preprocessor;
 use vla_runtime::profile::Profile;
@@ -79,9 +80,9 @@ fn measure(transport: &str, cameras: &[Vec<u8>; 2]) -> Result<Vec<[f64; 6]>, Err
         clock.lap();
         let chunk = postprocessor.apply(&normalized, None)?;
         clock.lap();
-        let decision = decide(&mut engine, now, frames, chunk)?;
+        let decided = decide(&mut engine, now, frames, chunk)?;
         clock.lap();
-        let bytes = encode(&messages, &decision)?;
+        let bytes = encode(&messages, &decided);
         clock.lap();
         assert!(tensors.len() == 3 && bytes > 500, "a round does the whole work");
         if round >= WARM_UP {
@@ -125,7 +126,12 @@ fn frame(transport: &str, bytes: &[u8]) -> Result<Arc<Frame>, Error> {
 }
 
 /// Samples of one observation through the engine, and the answer through the gate.
-fn decide(engine: &mut Engine, now: Stamp, frames: Vec<Arc<Frame>>, chunk: Chunk<Robot>) -> Result<Decision, Error> {
+fn decide(
+    engine: &mut Engine,
+    now: Stamp,
+    frames: Vec<Arc<Frame>>,
+    chunk: Chunk<Robot>,
+) -> Result<(Decision, Arc<SafeCommand>), Error> {
     let mut effects = Vec::new();
     let names = (1..=6).map(|joint| format!("joint_{joint}")).chain(["gripper".to_owned()]).collect();
     let joints = Value::Joints(JointSample { names, positions: POSITIONS.to_vec() });
@@ -137,30 +143,17 @@ fn decide(engine: &mut Engine, now: Stamp, frames: Vec<Arc<Frame>>, chunk: Chunk
     effects.clear();
     let inferred = Inferred { chunk, kept_tokens: 0, inference_delay: Span::from_millis(80.0) };
     engine.handle(now + Span::from_millis(80.0), Event::Inferred { request, result: Ok(inferred) }, &mut effects);
-    match effects.pop() {
-        Some(Effect::Decided(decision)) => Ok(decision),
-        other => Err(format!("no decision: {other:?}").into()),
+    let (command, decision) = (effects.pop(), effects.pop());
+    match (decision, command) {
+        (Some(Effect::Decided(decision)), Some(Effect::Command(command))) => Ok((decision, command)),
+        other => Err(format!("nothing to send: {other:?}").into()),
     }
 }
 
 /// Bytes of the chunk and of the trajectory.
-fn encode(messages: &ChunkMessages, decision: &Decision) -> Result<usize, Error> {
-    let command = decision.verdict.command().ok_or_else(|| format!("nothing to send: {}", decision.verdict))?;
-    Ok(to_cdr(&messages.message(decision)).len() + to_cdr(&trajectory(command)).len())
-}
-
-fn trajectory(command: &SafeCommand) -> JointTrajectory {
-    let output = &command.outputs()[0];
-    let point = |(row, time): (&[f64], &Span)| JointTrajectoryPoint {
-        positions: row.to_vec(),
-        time_from_start: (*time).into(),
-        ..JointTrajectoryPoint::default()
-    };
-    JointTrajectory {
-        header: Header::new(command.stamp(), ""),
-        joint_names: output.names().iter().map(ToString::to_string).collect(),
-        points: output.rows().zip(command.times()).map(point).collect(),
-    }
+fn encode(messages: &ChunkMessages, decided: &(Decision, Arc<SafeCommand>)) -> usize {
+    let (decision, command) = decided;
+    to_cdr(&messages.message(decision)).len() + to_cdr(&trajectory(command, &command.outputs()[0])).len()
 }
 
 /// A picture with edges, slopes and noise.

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use vla_bundle::{Bundle, Io, RotationConvention, Unit};
 
+use crate::execute::Execution;
 use crate::profile::{Profile, Transport};
 use crate::time::Span;
 use crate::types::{Arrives, View};
@@ -45,6 +46,8 @@ pub struct Deployment {
     actions: Vec<Action>,
     chunk_size: usize,
     action_dt: Span,
+    control_dt: Span,
+    actuation_latency: Span,
     parameters: RunParameters,
 }
 
@@ -202,6 +205,7 @@ impl Deployment {
             return Err(DeployError(problems));
         };
         rate(io, &parameters, &mut problems);
+        control_rate(io, profile, &mut problems);
         let joints = inputs::Joints::wanted(&io.state, profile);
         let state = state::state(&io.state, profile, &joints, &mut problems);
         let outputs = outputs::outputs(io, profile, &joints, &mut problems);
@@ -225,6 +229,8 @@ impl Deployment {
             actions: io.actions.iter().map(|dim| Action { name: dim.name.as_str().into(), unit: dim.unit }).collect(),
             chunk_size: manifest.actions.chunk_size,
             action_dt: Span::from_secs(1.0 / io.rate_hz),
+            control_dt: profile.control_rate_hz().map_or(UNSAMPLED, |rate| Span::from_secs(1.0 / rate)),
+            actuation_latency: Span::from_millis(profile.actuation_latency_ms()),
             parameters,
         })
     }
@@ -304,6 +310,37 @@ impl Deployment {
         self.action_dt
     }
 
+    /// Time from one sample of a command to the next; where no output is sampled, time is only counted so.
+    pub fn control_dt(&self) -> Span {
+        self.control_dt
+    }
+
+    /// Time from a command to the motion that it makes.
+    pub fn actuation_latency(&self) -> Span {
+        self.actuation_latency
+    }
+
+    /// How far a command reaches before it begins to stop.
+    pub fn horizon(&self) -> Span {
+        self.parameters.horizon
+    }
+
+    /// Longer than this nothing is late: then the clock or the process stood still, and nobody knows where the robot is.
+    pub fn longest_gap(&self) -> Span {
+        Span::from_nanos(self.parameters.horizon.nanos() / 2)
+    }
+
+    /// How chunks follow each other.
+    pub fn execution(&self) -> Execution {
+        self.parameters.execution
+    }
+
+    /// Oldest observation whose chunk may still begin.
+    pub fn max_observation_age(&self) -> Span {
+        let chunk = self.action_dt.times(self.parameters.n_action_steps.saturating_sub(1) as i64);
+        self.parameters.max_observation_age.unwrap_or(chunk)
+    }
+
     /// Beat of the inferences: at most one starts per period.
     pub fn inference_period(&self) -> Span {
         Span::from_secs(1.0 / self.parameters.inference_rate_hz)
@@ -340,6 +377,9 @@ impl Deployment {
     }
 }
 
+/// So finely executed time is counted where no output is sampled.
+const UNSAMPLED: Span = Span::from_nanos(10_000_000);
+
 const UNNAMED: &str = "the bundle does not say what its action and state dimensions mean (`io` is absent), so nothing \
                        can be moved by it: export it with an IO file";
 
@@ -358,6 +398,14 @@ fn rate(io: &Io, parameters: &RunParameters, problems: &mut Vec<String>) {
             "parameter `inference_rate_hz` is {}, the policy acts at {} Hz",
             parameters.inference_rate_hz, io.rate_hz
         ));
+    }
+}
+
+fn control_rate(io: &Io, profile: &Profile, problems: &mut Vec<String>) {
+    if let Some(rate) = profile.control_rate_hz()
+        && rate < io.rate_hz
+    {
+        problems.push(format!("`control_rate_hz` of the profile is {rate}, the policy acts at {} Hz", io.rate_hz));
     }
 }
 

@@ -11,11 +11,11 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::deploy::{Deployment, Motion};
-use crate::execute::Schedule;
+use crate::deploy::{self, Deployment};
+use crate::execute::{Execution, Late, Left, Schedule, Timeline};
 use crate::geometry::Pose;
 use crate::noise::Noise;
-use crate::safety::{Basis, Gate};
+use crate::safety::{Basis, Drive, Gate, Motion, Targets};
 use crate::sync::{NotReady, Sync};
 use crate::time::{Span, Stamp};
 use crate::types::{Chunk, Inferred, Measured, Robot};
@@ -25,14 +25,20 @@ pub use health::{Counts, Health};
 
 /// One policy on one robot.
 ///
-/// Invariant: an `Effect::Decided` holds a command only where motion is live and the gate passed it.
+/// Invariant: an [`Effect::Command`] exists only where motion is live, and only for rows that the gate passed.
 #[derive(Debug)]
 pub struct Engine {
     sync: Sync,
+    execution: Execution,
+    timeline: Timeline,
     gate: Gate,
     motion: Motion,
+    moves: deploy::Motion,
     action_dt: Span,
     n_action_steps: usize,
+    actuation_latency: Span,
+    max_observation_age: Span,
+    longest_gap: Span,
     max_skew: Span,
     inference_period: Span,
     /// When the next inference may start.
@@ -43,6 +49,8 @@ pub struct Engine {
     next_request: u64,
     noise_seed: u64,
     reported: Option<NotReady>,
+    /// The last time that was seen.
+    latest: Option<Stamp>,
     counts: Counts,
 }
 
@@ -51,19 +59,31 @@ pub struct Engine {
 struct Pending {
     request: RequestId,
     stamp: Stamp,
+    /// What had been executed at `stamp`.
+    executed: Span,
     frame_id: String,
     task: Arc<str>,
 }
 
+/// The pace of a robot that nothing slows down.
+const FULL_PACE: f64 = 1.0;
+
 impl Engine {
     /// An engine that has seen nothing.
     pub fn new(deployment: &Deployment) -> Self {
+        let motion = Motion::new(deployment);
         Self {
             sync: Sync::new(deployment),
+            execution: deployment.execution(),
+            timeline: Timeline::new(motion.layout(), deployment.action_dt()),
             gate: Gate::new(deployment),
-            motion: deployment.motion(),
+            motion,
+            moves: deployment.motion(),
             action_dt: deployment.action_dt(),
             n_action_steps: deployment.n_action_steps(),
+            actuation_latency: deployment.actuation_latency(),
+            max_observation_age: deployment.max_observation_age(),
+            longest_gap: deployment.longest_gap(),
             max_skew: deployment.max_skew(),
             inference_period: deployment.inference_period(),
             due: None,
@@ -72,12 +92,14 @@ impl Engine {
             next_request: 0,
             noise_seed: deployment.noise_seed(),
             reported: None,
+            latest: None,
             counts: Counts::default(),
         }
     }
 
     /// Takes an event at `now` and appends what follows from it to `effects`, in order.
     pub fn handle(&mut self, now: Stamp, event: Event, effects: &mut Vec<Effect>) {
+        self.pass(now, effects);
         match event {
             Event::Sample(sample) => {
                 if let Err(dropped) = self.sync.accept(now, sample) {
@@ -86,12 +108,66 @@ impl Engine {
             }
             Event::Inferred { request, result } => self.take_result(now, request, result, effects),
             Event::DryRun => {
-                self.motion = Motion::DryRun;
-                effects.push(Effect::Halt);
+                self.stop(now, effects);
+                self.moves = deploy::Motion::DryRun;
             }
-            Event::Tick => self.report_readiness(now, effects),
+            Event::Stop => self.stop(now, effects),
+            Event::Tick => {
+                self.report_readiness(now, effects);
+                self.go_on(now, effects);
+            }
         }
         self.start_inference(now, effects);
+    }
+
+    /// Where the clock jumped, nobody knows any more when the rest of the running command is due: the robot stops.
+    fn pass(&mut self, now: Stamp, effects: &mut Vec<Effect>) {
+        let Some(latest) = self.latest.replace(now) else { return };
+        let passed = now.since(latest);
+        if passed < Span::ZERO {
+            effects.push(Effect::Report(Report::ClockWentBack { by: -passed }));
+            self.motion.shift(passed);
+            self.gate.shift(passed);
+            self.timeline.clear();
+            self.brake(now, effects);
+        } else if passed > self.longest_gap && self.timeline.end().is_some() {
+            // Its own stop is behind it by now, or it never got there; either way it is where it is measured.
+            effects.push(Effect::Report(Report::StoodStill { passed }));
+            self.timeline.clear();
+            self.motion.let_go(now);
+        }
+    }
+
+    /// Renews the running command in time; where the robot does not know any more where it is, it stops.
+    fn go_on(&mut self, now: Stamp, effects: &mut Vec<Effect>) {
+        if self.timeline.end().is_none() {
+            return;
+        }
+        if self.sync.measured(now).is_err() {
+            self.stop(now, effects);
+            return;
+        }
+        if now >= self.motion.renewal() {
+            let drive = Drive::Follow { timeline: &self.timeline, pace: FULL_PACE, is_new: false };
+            command(&mut self.motion, &mut self.gate, (now, drive), Measured::default(), effects);
+        }
+        if self.timeline.end().is_some_and(|end| self.motion.executed(now) >= end) || self.motion.is_at_rest(now) {
+            self.timeline.clear();
+        }
+    }
+
+    /// Comes to rest, and forgets what was to come; without a timeline it does already.
+    fn stop(&mut self, now: Stamp, effects: &mut Vec<Effect>) {
+        if self.timeline.end().is_some() {
+            self.timeline.clear();
+            self.brake(now, effects);
+        }
+    }
+
+    fn brake(&mut self, now: Stamp, effects: &mut Vec<Effect>) {
+        if !self.motion.is_at_rest(now) {
+            command(&mut self.motion, &mut self.gate, (now, Drive::Stop), Measured::default(), effects);
+        }
     }
 
     /// What came in, what came of it, and what is missing.
@@ -110,6 +186,14 @@ impl Engine {
         if self.pending.is_some() || self.due.is_some_and(|due| now < due && due.since(now) <= self.inference_period) {
             return;
         }
+        let left = Left {
+            rows: self.timeline.left(self.motion.executed(now)),
+            n_action_steps: self.n_action_steps,
+            is_at_rest: self.motion.is_at_rest(now),
+        };
+        if !self.execution.wants_chunk(left) {
+            return;
+        }
         let Ok(measured) = self.sync.measured(now) else { return };
         let (joints, eef) = &mut self.at_observation;
         joints.clear();
@@ -125,7 +209,10 @@ impl Engine {
         self.counts.inferences += 1;
         self.reported = None;
         let (stamp, frame_id) = (observation.stamp, observation.frame_id.clone());
-        self.pending = Some(Pending { request, stamp, frame_id, task: Arc::clone(&observation.task) });
+        // What is stamped ahead of the clock has not been reached yet.
+        let executed = self.motion.executed(stamp.min(now)) + stamp.since(now).max(Span::ZERO);
+        let task = Arc::clone(&observation.task);
+        self.pending = Some(Pending { request, stamp, executed, frame_id, task });
         effects.push(Effect::Infer { request, observation });
     }
 
@@ -149,7 +236,8 @@ impl Engine {
                 return;
             }
         };
-        let verdict = self.decide(now, &pending, &inferred.chunk);
+        let mut commands = Vec::new();
+        let verdict = self.decide(now, &pending, &inferred.chunk, &mut commands);
         self.counts.add(&verdict);
         effects.push(Effect::Decided(Decision {
             chunk_id: request,
@@ -161,29 +249,27 @@ impl Engine {
             kept_tokens: inferred.kept_tokens,
             verdict,
         }));
+        effects.append(&mut commands);
     }
 
-    fn decide(&mut self, now: Stamp, pending: &Pending, chunk: &Chunk<Robot>) -> Verdict {
-        let command = match self.command(now, pending, chunk) {
-            Ok(command) => command,
+    fn decide(&mut self, now: Stamp, pending: &Pending, chunk: &Chunk<Robot>, effects: &mut Vec<Effect>) -> Verdict {
+        let targets = match self.targets(now, pending, chunk) {
+            Ok(targets) => targets,
             Err(rejection) => return Verdict::Rejected(rejection),
         };
-        match self.motion {
-            Motion::DryRun => Verdict::DryRun,
-            Motion::Live => {
-                let command = Arc::new(command);
-                self.gate.sent(Arc::clone(&command));
-                Verdict::Sent(command)
-            }
+        if self.moves == deploy::Motion::DryRun {
+            return Verdict::DryRun;
         }
+        let executed = self.motion.executed(now);
+        let execution = self.execution;
+        self.timeline.splice(executed, targets.first, &targets.values, |predictions| execution.blend(predictions));
+        let drive = Drive::Follow { timeline: &self.timeline, pace: FULL_PACE, is_new: true };
+        let measured = self.sync.measured(now).unwrap_or_default();
+        command(&mut self.motion, &mut self.gate, (now, drive), measured, effects);
+        Verdict::Sent
     }
 
-    fn command(
-        &self,
-        now: Stamp,
-        pending: &Pending,
-        chunk: &Chunk<Robot>,
-    ) -> Result<crate::safety::SafeCommand, Rejection> {
+    fn targets(&self, now: Stamp, pending: &Pending, chunk: &Chunk<Robot>) -> Result<Targets, Rejection> {
         if self.sync.task() != Ok(&pending.task) {
             return Err(Rejection::InstructionChanged);
         }
@@ -192,12 +278,22 @@ impl Engine {
         if ahead > self.max_skew {
             return Err(Rejection::ClockWentBack { ahead });
         }
-        let (action_dt, n_action_steps) = (self.action_dt, self.n_action_steps);
-        let schedule = Schedule { stamp: pending.stamp, action_dt, n_action_steps };
-        let rows = schedule.rows(now).map_err(Rejection::Late)?;
+        let age = -ahead;
+        if age > self.max_observation_age {
+            let by = age - self.max_observation_age;
+            return Err(Rejection::Late(Late { rows: self.n_action_steps, by }));
+        }
+        let (action_dt, n_action_steps, executed) = (self.action_dt, self.n_action_steps, self.motion.executed(now));
+        let anchor = self.execution.anchor(pending.executed, executed) - self.actuation_latency;
+        let schedule = Schedule { anchor, action_dt, n_action_steps };
+        let rows = schedule.rows(executed).map_err(Rejection::Late)?;
         let measured = self.sync.measured(now).map_err(Rejection::NotMeasured)?;
         let (joints, eef) = &self.at_observation;
-        let basis = Basis { now, at_observation: Measured { joints, eef: *eef }, measured };
+        let start = now + (schedule.due(rows.start) - executed);
+        let mut followed = vec![0.0; self.timeline.width()];
+        let following = self.timeline.sample(executed, &mut followed).then_some(&*followed);
+        let at_observation = Measured { joints, eef: *eef };
+        let basis = Basis { now, at_observation, measured, start, following };
         self.gate.pass(chunk, schedule, rows, basis).map_err(Rejection::Unsafe)
     }
 
@@ -209,5 +305,20 @@ impl Engine {
             self.reported = Some(reason.clone());
             effects.push(Effect::Report(Report::NotReady(reason)));
         }
+    }
+}
+
+/// Tells the robot what to do from now on.
+fn command(
+    motion: &mut Motion,
+    gate: &mut Gate,
+    (now, drive): (Stamp, Drive<'_>),
+    measured: Measured<'_>,
+    effects: &mut Vec<Effect>,
+) {
+    if let Some(command) = motion.command(now, drive, measured, gate.last()) {
+        let command = Arc::new(command);
+        gate.sent(Arc::clone(&command));
+        effects.push(Effect::Command(command));
     }
 }

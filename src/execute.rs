@@ -1,20 +1,93 @@
-//! Which rows of a fresh chunk are executed, and when. A pure function of stamps.
+//! Which actions belong to now: how chunks follow each other in executed time.
 //!
-//! Row `i` belongs to the observation's stamp plus `i * dt`, however long the inference took; rows whose time has
-//! passed are skipped, because playing them late would move the robot back in time.
+//! Executed time passes while the robot executes, and stands still while it holds. Row `i` of a chunk belongs to the
+//! executed time of its observation plus `i * dt`: what was executed since then is skipped, and after a hold or a cold
+//! start nothing is. Pure functions; the clock is the caller's.
+
+mod asynchronous;
+mod receding_horizon;
+mod synchronous;
+mod temporal_ensemble;
+mod timeline;
 
 use std::ops::Range;
 
-use crate::time::{Span, Stamp};
+use crate::time::Span;
 
-/// When the rows of a chunk are due.
+pub use asynchronous::{Aggregate, Asynchronous};
+pub use temporal_ensemble::TemporalEnsemble;
+pub use timeline::{Form, Layout, Timeline};
+
+/// When a chunk is asked for, and what becomes of the one before it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Execution {
+    /// The robot executes a chunk, comes to rest, looks, and gets the next one.
+    Synchronous,
+    /// A fresh chunk takes the place of what is left of the one before.
+    RecedingHorizon,
+    /// Every prediction for a moment counts, the oldest most.
+    TemporalEnsemble(TemporalEnsemble),
+    /// The next chunk is asked for when little is left, and the overlap is merged.
+    Asynchronous(Asynchronous),
+}
+
+/// What is left to execute when somebody asks whether to infer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Left {
+    /// Rows still to come.
+    pub rows: f64,
+    /// Rows executed per chunk.
+    pub n_action_steps: usize,
+    /// Whether the robot is at rest.
+    pub is_at_rest: bool,
+}
+
+impl Execution {
+    /// The word for it in parameters.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Execution::Synchronous => "synchronous",
+            Execution::RecedingHorizon => "receding_horizon",
+            Execution::TemporalEnsemble(_) => "temporal_ensemble",
+            Execution::Asynchronous(_) => "asynchronous",
+        }
+    }
+
+    /// Whether an inference is wanted now.
+    pub fn wants_chunk(&self, left: Left) -> bool {
+        match self {
+            Execution::Synchronous => synchronous::wants_chunk(left),
+            Execution::RecedingHorizon | Execution::TemporalEnsemble(_) => true,
+            Execution::Asynchronous(asynchronous) => asynchronous.wants_chunk(left),
+        }
+    }
+
+    /// Executed time of row 0: the observation's, or now.
+    pub fn anchor(&self, observed: Span, now: Span) -> Span {
+        match self {
+            Execution::Synchronous => synchronous::anchor(now),
+            Execution::RecedingHorizon | Execution::TemporalEnsemble(_) | Execution::Asynchronous(_) => observed,
+        }
+    }
+
+    /// Weights of the old and of the fresh prediction of a row, where `predictions` were merged into the old one.
+    pub fn blend(&self, predictions: u32) -> [f64; 2] {
+        match self {
+            Execution::Synchronous | Execution::RecedingHorizon => receding_horizon::LATEST,
+            Execution::TemporalEnsemble(ensemble) => ensemble.blend(predictions),
+            Execution::Asynchronous(asynchronous) => asynchronous.aggregate.weights(),
+        }
+    }
+}
+
+/// When the rows of a chunk are due, in executed time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Stamp of the observation: row 0 is due then.
-    pub stamp: Stamp,
+    /// When row 0 is due.
+    pub anchor: Span,
     /// Time from one row to the next.
     pub action_dt: Span,
-    /// Rows executed per inference.
+    /// Rows executed per chunk.
     pub n_action_steps: usize,
 }
 
@@ -30,18 +103,18 @@ pub struct Late {
 
 impl Schedule {
     /// When row `index` is due.
-    pub fn due(&self, index: usize) -> Stamp {
-        self.stamp + self.action_dt.times(index as i64)
+    pub fn due(&self, index: usize) -> Span {
+        self.anchor + self.action_dt.times(index as i64)
     }
 
-    /// Receding horizon: of the first `n_action_steps` rows those that are not past at `now`.
+    /// Of the first `n_action_steps` rows those that are not past at `now`.
     ///
     /// # Errors
     /// [`Late`] where none is left.
-    pub fn rows(&self, now: Stamp) -> Result<Range<usize>, Late> {
+    pub fn rows(&self, now: Span) -> Result<Range<usize>, Late> {
         let rows = self.n_action_steps;
         let first = (0..rows).find(|index| self.due(*index) >= now);
-        first.map(|first| first..rows).ok_or(Late { rows, by: now.since(self.due(rows.saturating_sub(1))) })
+        first.map(|first| first..rows).ok_or(Late { rows, by: now - self.due(rows.saturating_sub(1)) })
     }
 }
 
@@ -50,9 +123,9 @@ mod tests {
     use super::*;
 
     fn rows(millis_after_observation: f64) -> Result<Range<usize>, Late> {
-        let stamp = Stamp::from_ros(100, 7);
-        let schedule = Schedule { stamp, action_dt: Span::from_millis(50.0), n_action_steps: 3 };
-        schedule.rows(stamp + Span::from_millis(millis_after_observation))
+        let anchor = Span::from_nanos(1_700_000_007);
+        let schedule = Schedule { anchor, action_dt: Span::from_millis(50.0), n_action_steps: 3 };
+        schedule.rows(anchor + Span::from_millis(millis_after_observation))
     }
 
     #[test]

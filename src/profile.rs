@@ -16,8 +16,8 @@ use vla_bundle::Unit;
 pub use camera::{Camera, InfoTopic, Transport};
 pub use controller::{Ask, Controller};
 pub use output::{
-    Carries, Content, EefActions, GripperMessage, Limits, Output, OutputDim, OutputKind, PoseLimits, Taker,
-    TwistLimits, Workspace,
+    Carries, Content, EefActions, GripperMessage, Limits, MotionLimits, Output, OutputDim, OutputKind, PoseLimits,
+    Taker, TwistLimits, Workspace,
 };
 pub use state::{EefInput, EefSource, StateArray, StateElement};
 
@@ -28,6 +28,8 @@ pub const FORMAT: u32 = 1;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     robot: String,
+    control_rate_hz: Option<f64>,
+    actuation_latency_ms: f64,
     cameras: Vec<Camera>,
     joint_states: Option<JointStates>,
     eef: Option<EefInput>,
@@ -145,6 +147,16 @@ impl Profile {
         &self.robot
     }
 
+    /// How often a second commands that go from row to row are sampled, positive; `None` where no output does.
+    pub fn control_rate_hz(&self) -> Option<f64> {
+        self.control_rate_hz
+    }
+
+    /// Time from a command to the motion that it makes, ms, at least 0.
+    pub fn actuation_latency_ms(&self) -> f64 {
+        self.actuation_latency_ms
+    }
+
     /// Camera topics, each for another camera.
     pub fn cameras(&self) -> &[Camera] {
         &self.cameras
@@ -180,9 +192,8 @@ impl Profile {
 mod tests {
     use super::*;
 
-    const HEAD: &str = "format: 1\nrobot: r\ninputs:\n- {kind: camera, camera: front, transport: raw, max_age_ms: 50}\noutputs:\n- kind: joint_trajectory\n  joints:\n";
-    const JOINT: &str =
-        "  - {joint: j1, action: a1, unit: rad, sign: -1, offset: 0.5, min: -2, max: 1.5, max_step: 0.05}\n";
+    const HEAD: &str = "format: 1\nrobot: r\ncontrol_rate_hz: 125\ninputs:\n- {kind: camera, camera: front, transport: raw, max_age_ms: 50}\noutputs:\n- kind: joint_trajectory\n  joints:\n";
+    const JOINT: &str = "  - {joint: j1, action: a1, unit: rad, sign: -1, offset: 0.5, min: -2, max: 1.5, max_step: 0.05, max_velocity: 2, max_acceleration: 20, max_jerk: 400}\n";
 
     fn refusal(text: &str) -> String {
         Profile::parse(text, "p.yaml").unwrap_err().to_string()
@@ -194,12 +205,14 @@ mod tests {
         let dim = &profile.outputs()[0].dims()[0];
         assert_eq!(dim.carries, Carries::Position { sign: -1.0, offset: 0.5 });
         assert_eq!(dim.limits, Limits { min: -2.0, max: 1.5, max_step: 0.05 });
+        let motion = MotionLimits { max_velocity: 2.0, max_acceleration: 20.0, max_jerk: 400.0 };
+        assert_eq!((dim.motion, profile.control_rate_hz()), (Some(motion), Some(125.0)));
         assert_eq!((dim.unit, dim.name.as_str(), dim.action.as_str()), (Unit::Rad, "j1", "a1"));
     }
 
     #[test]
     fn a_gripper_moves_between_open_and_closed() {
-        let finger = "  - {joint: f, action: g, unit: m, open: 0.01, closed: 0.04, max_step: 0.03}\n";
+        let finger = "  - {joint: f, action: g, unit: m, open: 0.01, closed: 0.04, max_step: 0.03, max_velocity: 1.2, max_acceleration: 12, max_jerk: 240}\n";
         let profile = Profile::parse(&format!("{HEAD}{finger}"), "p.yaml").unwrap();
         let dim = &profile.outputs()[0].dims()[0];
         assert_eq!(dim.carries, Carries::Opening { open: 0.01, closed: 0.04 });
@@ -210,6 +223,7 @@ mod tests {
     fn a_gripper_of_its_own_says_its_message_its_ends_and_its_unit() {
         let text = "format: 1
 robot: r
+control_rate_hz: 50
 inputs: []
 outputs:
 - {kind: gripper_position, message: float64_multi_array, action: g, unit: m, open: 0.04, closed: 0.01, max_step: 0.03}
@@ -227,8 +241,7 @@ outputs:
             let name = field.trim_start_matches(", ").split(':').next().unwrap();
             assert!(missing.contains(&format!("missing field `{name}`")), "{missing}");
         }
-        let twice =
-            "- {kind: joint_positions, joints: [{joint: f, action: a, unit: m, open: 0, closed: 1, max_step: 1}]}";
+        let twice = "- {kind: joint_positions, joints: [{joint: f, action: a, unit: m, open: 0, closed: 1, max_step: 1, max_velocity: 40, max_acceleration: 400, max_jerk: 8000}]}";
         let wrong = text.replace("unit: m", "joint: f, unit: m_per_s").replace("closed: 0.01", "closed: 0.04");
         assert_eq!(
             refusal(&format!("{wrong}{twice}")),
@@ -245,14 +258,22 @@ outputs:
                 "robot profile: moved joint `j1`: wanted `sign`, `offset`, `min` and `max`, or `open` and `closed`: p.yaml"
             );
         }
-        let missing = refusal(&format!("{HEAD}{}", JOINT.replace(", max_step: 0.05", "")));
-        assert!(missing.contains("missing field `max_step`"), "{missing}");
+        for field in [", max_step: 0.05", ", max_velocity: 2", ", max_acceleration: 20", ", max_jerk: 400"] {
+            let missing = refusal(&format!("{HEAD}{}", JOINT.replace(field, "")));
+            let name = field.trim_start_matches(", ").split(':').next().unwrap();
+            assert!(missing.contains(&format!("missing field `{name}`")), "{missing}");
+        }
+        assert_eq!(
+            refusal(&format!("{HEAD}{JOINT}").replace("control_rate_hz: 125\n", "actuation_latency_ms: -3\n")),
+            "robot profile: output `joint_trajectory`: `control_rate_hz` is missing: so often its commands are sampled; robot: \
+             `actuation_latency_ms` is -3, wanted at least 0: p.yaml"
+        );
     }
 
     #[test]
     fn an_unknown_field_is_named() {
-        let unknown = refusal(&format!("{HEAD}{}", JOINT.replace("max_step", "max_velocity: 3, max_step")));
-        assert!(unknown.contains("unknown field `max_velocity`"), "{unknown}");
+        let unknown = refusal(&format!("{HEAD}{}", JOINT.replace("max_step", "max_speed: 3, max_step")));
+        assert!(unknown.contains("unknown field `max_speed`"), "{unknown}");
     }
 
     #[test]
@@ -260,6 +281,7 @@ outputs:
         let text = "
 format: 1
 robot: r
+control_rate_hz: 0
 inputs:
 - {kind: camera, camera: front, transport: raw, max_age_ms: 0}
 - {kind: camera, camera: front, transport: raw, max_age_ms: 50}
@@ -272,8 +294,8 @@ inputs:
 outputs:
 - kind: joint_trajectory
   joints:
-  - {joint: j1, action: a, unit: rad, sign: 1, offset: 0, min: 1, max: 1, max_step: 0}
-  - {joint: j1, action: b, unit: rad, open: 1, closed: 1, max_step: 1}
+  - {joint: j1, action: a, unit: rad, sign: 1, offset: 0, min: 1, max: 1, max_step: 0, max_velocity: 0, max_acceleration: 0, max_jerk: 0}
+  - {joint: j1, action: b, unit: rad, open: 1, closed: 1, max_step: 1, max_velocity: 40, max_acceleration: 400, max_jerk: 8000}
 - kind: controller_input
   dims:
   - {action: c, min: -1.5, max: 1, max_step: 0.1}
@@ -291,9 +313,13 @@ outputs:
                 "measured joint `j2`: wanted `state` with `sign` and `offset`, `state` with `at_zero` and `at_one`, or none",
                 "moved joint `j1`: `min` is 1 and `max` is 1, wanted two numbers in this order",
                 "moved joint `j1`: `max_step` is 0, wanted a positive number",
+                "moved joint `j1`: `max_velocity` is 0, wanted a positive number",
+                "moved joint `j1`: `max_acceleration` is 0, wanted a positive number",
+                "moved joint `j1`: `max_jerk` is 0, wanted a positive number",
                 "moved joint `j1`: `open` is 1 and `closed` is 1, wanted two different numbers",
                 "controller input `c`: range is [-1.5, 1], a controller input is in [-1, 1]",
                 "output `joint_trajectory`: it is empty",
+                "robot: `control_rate_hz` is 0, wanted a positive number",
                 "camera `front` is listed twice",
                 "measured joint `j1` is listed twice",
                 "state `s` is listed twice",

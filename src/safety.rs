@@ -1,9 +1,12 @@
 //! Actions -> [`SafeCommand`]: the only place that can build one, and the only thing publishers accept.
 //!
-//! A command passes whole or is rejected whole with its first violation; nothing is clamped.
+//! First the gate: a chunk passes whole or is rejected whole with its first violation; nothing is clamped. Then the
+//! motion: what passed is followed sample by sample inside the limits, one horizon ahead and with a stop behind it.
 
+mod channel;
 mod eef;
 mod gate;
+mod motion;
 mod pose;
 #[cfg(test)]
 mod tests;
@@ -17,35 +20,35 @@ use vla_bundle::Unit;
 use crate::profile::OutputKind;
 use crate::time::{Span, Stamp};
 
-pub use gate::{Basis, Gate};
+pub use gate::{Basis, Gate, Targets};
+pub use motion::{Drive, Motion};
 
-/// A trajectory segment that passed the gate, for every output of the deployment.
-#[derive(Debug, PartialEq)]
+/// What the robot is told from a moment on, for every output of the deployment. It ends at rest.
+#[derive(Clone, Debug, PartialEq)]
 pub struct SafeCommand {
     stamp: Stamp,
-    times: Vec<Span>,
-    row_length: Span,
     outputs: Vec<SafeOutput>,
 }
 
 /// The part of a command that one output publishes.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SafeOutput {
     names: Arc<[Arc<str>]>,
-    values: Vec<f64>,
-    /// One per name: whether the value is 0 when nothing moves.
+    is_path: bool,
+    /// Of values that are not on a path, which are 0 when nothing moves.
     stops: Arc<[bool]>,
+    times: Vec<Span>,
+    /// How long a row is in effect that is not replaced.
+    row_length: Span,
+    values: Vec<f64>,
+    /// As many as values, or none.
+    velocities: Vec<f64>,
 }
 
 impl SafeCommand {
-    /// Stamp of the observation; the rows' times count from here.
+    /// When it begins; the rows' times count from here.
     pub fn stamp(&self) -> Stamp {
         self.stamp
-    }
-
-    /// When each row is due, counted from [`Self::stamp`], rising; at least one.
-    pub fn times(&self) -> &[Span] {
-        &self.times
     }
 
     /// One per output, in the deployment's order.
@@ -53,52 +56,97 @@ impl SafeCommand {
         &self.outputs
     }
 
-    /// When row `index` is due; `None` behind the last.
-    pub fn due(&self, index: usize) -> Option<Stamp> {
-        self.times.get(index).map(|time| self.stamp + *time)
+    /// When row `index` of an output is due; `None` behind the last.
+    pub fn due(&self, output: usize, index: usize) -> Option<Stamp> {
+        self.outputs.get(output)?.times.get(index).map(|time| self.stamp + *time)
     }
 
-    /// When row `index` is over, whether or not another follows.
-    pub fn end(&self, index: usize) -> Option<Stamp> {
-        self.due(index).map(|due| due + self.row_length)
-    }
-
-    /// Whether an output goes on moving the robot after its last row until it is told to stop.
-    pub fn wants_stop(&self) -> bool {
-        self.outputs.iter().any(|output| output.stops.contains(&true))
-    }
-
-    /// Whether a row is still to come at `now`.
-    fn is_running(&self, now: Stamp) -> bool {
-        self.due(self.times.len().saturating_sub(1)).is_some_and(|due| due >= now)
+    /// The same, `by` later.
+    fn shifted(&self, by: Span) -> Self {
+        Self { stamp: self.stamp + by, outputs: self.outputs.clone() }
     }
 
     /// The row in effect right before `stamp`: the last one that is due earlier.
-    fn row_before(&self, stamp: Stamp) -> Option<usize> {
-        (0..self.times.len()).rev().find(|index| self.due(*index).is_some_and(|due| due < stamp))
+    fn row_before(&self, output: usize, stamp: Stamp) -> Option<usize> {
+        let times = &self.outputs.get(output)?.times;
+        times.partition_point(|time| self.stamp + *time < stamp).checked_sub(1)
     }
 
     fn row(&self, output: usize, row: usize) -> Option<&[f64]> {
         self.outputs.get(output)?.rows().nth(row)
     }
+
+    /// The row in effect at `now`: when it was due and when it is over, counted from `start`, and its values. `None` where
+    /// the last row has been reached: nothing follows it.
+    fn in_effect(&self, output: usize, now: Stamp, start: Stamp) -> Option<([Span; 2], &[f64])> {
+        let times = &self.outputs.get(output)?.times;
+        let row = times.partition_point(|time| self.stamp + *time <= now).checked_sub(1)?;
+        self.due(output, row + 1)?;
+        let due = self.due(output, row)?.since(start);
+        Some(([due, due + self.outputs.get(output)?.row_length], self.row(output, row)?))
+    }
 }
 
 impl SafeOutput {
+    fn path(names: &Arc<[Arc<str>]>, dt: Span) -> Self {
+        Self { is_path: true, ..Self::held(names, &[].into(), dt) }
+    }
+
+    fn held(names: &Arc<[Arc<str>]>, stops: &Arc<[bool]>, row_length: Span) -> Self {
+        let (times, values, velocities) = (Vec::new(), Vec::new(), Vec::new());
+        let (names, stops) = (Arc::clone(names), Arc::clone(stops));
+        Self { names, is_path: false, stops, times, row_length, values, velocities }
+    }
+
+    fn add(&mut self, at: Span, values: impl Iterator<Item = f64>) {
+        self.times.push(at);
+        self.values.extend(values);
+    }
+
+    /// Stops what the last row does, from `at` on. Nothing where a row is a place to stay at.
+    fn stop(&mut self, at: Span) {
+        let last = self.values.len().saturating_sub(self.names.len());
+        if self.stops.contains(&true)
+            && let Some(row) = self.values.get(last..)
+        {
+            let stop: Vec<f64> = self.stop_after(row).collect();
+            self.add(at, stop.into_iter());
+        }
+    }
+
     /// Names of the values of a row: ROS joint names, or the actions' names.
     pub fn names(&self) -> &Arc<[Arc<str>]> {
         &self.names
     }
 
-    /// One row per time of the command, one value per name, in the output's units.
+    /// When each row is due, counted from the command's stamp, rising; none where the output is to stay as it is.
+    pub fn times(&self) -> &[Span] {
+        &self.times
+    }
+
+    /// One row per time, one value per name, in the output's units. The last row is one to stay at.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> + DoubleEndedIterator {
         self.values.chunks_exact(self.names.len())
     }
 
-    /// What stops the robot where row `index` was the last: velocities and changes are 0, a gripper keeps its grip.
-    /// `None` where the output's last row is a place to stay at.
-    pub fn stop_after(&self, index: usize) -> Option<Vec<f64>> {
-        let row = self.rows().nth(index).filter(|_| self.stops.contains(&true))?;
-        Some(row.iter().zip(self.stops.iter()).map(|(value, stops)| if *stops { 0.0 } else { *value }).collect())
+    /// Whether the values go from row to row on a path, rather than one after the other.
+    pub fn is_path(&self) -> bool {
+        self.is_path
+    }
+
+    /// How long a row is in effect that is not replaced.
+    pub fn row_length(&self) -> Span {
+        self.row_length
+    }
+
+    /// What stops the robot where `row` was the last that left: velocities and changes are 0, a gripper keeps its grip.
+    pub fn stop_after<'a>(&'a self, row: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+        row.iter().zip(self.stops.iter()).map(|(value, stops)| if *stops { 0.0 } else { *value })
+    }
+
+    /// How fast the values change at each row, per second; none where the values do not go from row to row.
+    pub fn velocities(&self) -> impl ExactSizeIterator<Item = &[f64]> {
+        self.velocities.chunks_exact(self.names.len())
     }
 }
 

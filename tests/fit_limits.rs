@@ -31,6 +31,7 @@ fn record(path: &Path) {
 
 const PROFILE: &str = "format: 1
 robot: r
+control_rate_hz: 100
 inputs:
 - kind: joint_states
   topic: arm/joint_states
@@ -40,16 +41,20 @@ outputs:
 - kind: joint_trajectory
   joints:
   - JOINT
-  - {joint: elbow, action: bend, unit: rad, sign: 1, offset: 0, min: -1, max: 1, max_step: 0.1}
+  - {joint: elbow, action: bend, unit: rad, sign: 1, offset: 0, min: -1, max: 1, max_step: 0.1, max_velocity: 2, max_acceleration: 5, max_jerk: 50}
 ";
 
 fn joint_line(limits: &str) -> String {
     format!("{{joint: shoulder, action: lift, unit: rad, sign: -1, offset: 0.25, {limits}}}")
 }
 
+/// The shoulder is faster than 0.492 rad/s from 2.83 s on, and nothing else is beyond these.
+const TODAY: &str = "max_velocity: 0.492, max_acceleration: 1, max_jerk: 1";
+
 fn fit(dir: &Path, arguments: &[&str]) -> Output {
     let profile = dir.join("robot.yaml");
-    fs::write(&profile, PROFILE.replace("JOINT", &joint_line("min: -1, max: 1, max_step: 0.04"))).unwrap();
+    fs::write(&profile, PROFILE.replace("JOINT", &joint_line(&format!("min: -1, max: 1, max_step: 0.04, {TODAY}"))))
+        .unwrap();
     let bag = dir.join("run.mcap");
     record(&bag);
     let mut command = Command::new(env!("CARGO_BIN_EXE_vla"));
@@ -82,6 +87,8 @@ fn limits_are_those_of_the_motion_and_fit_the_profile() {
     let [by_proposal, by_profile] = [share(0.0), share(30.0)];
     assert!(positions.starts_with(&by_proposal), "{positions}");
     assert!(positions.split(';').next().unwrap().ends_with(&by_profile), "{positions}");
+    let velocities = text.split("; velocity ").nth(1).unwrap().split(';').next().unwrap();
+    assert!(velocities.ends_with(&share(113.0)), "{velocities}");
     // What is printed is YAML, comments and all.
     let read: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
     assert_eq!(read["joints"][0]["max_acceleration"], 0.535);

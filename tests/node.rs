@@ -39,6 +39,7 @@ const IO: &str = r#"{
 const PROFILE: &str = "
 format: 1
 robot: cell
+control_rate_hz: 100
 inputs:
 - {kind: camera, camera: front, transport: raw, max_age_ms: 2000}
 - kind: joint_states
@@ -50,9 +51,9 @@ inputs:
 outputs:
 - kind: joint_trajectory
   joints:
-  - {joint: ja, action: a, unit: rad, sign: 1, offset: 0.0, min: -9.0, max: 9.0, max_step: 20.0}
-  - {joint: jb, action: b, unit: rad, sign: -1, offset: 0.0, min: -9.0, max: 9.0, max_step: 20.0}
-  - {joint: jc, action: c, unit: rad, sign: 1, offset: 0.0, min: -9.0, max: 9.0, max_step: 20.0}
+  - {joint: ja, action: a, unit: rad, sign: 1, offset: 0.0, min: -9.0, max: 9.0, max_step: 20.0, max_velocity: 400, max_acceleration: 4000, max_jerk: 80000}
+  - {joint: jb, action: b, unit: rad, sign: -1, offset: 0.0, min: -9.0, max: 9.0, max_step: 20.0, max_velocity: 400, max_acceleration: 4000, max_jerk: 80000}
+  - {joint: jc, action: c, unit: rad, sign: 1, offset: 0.0, min: -9.0, max: 9.0, max_step: 20.0, max_velocity: 400, max_acceleration: 4000, max_jerk: 80000}
 ";
 
 /// By hand from the formulas in tests/data/recipes/tiny_bundle.py:
@@ -193,7 +194,8 @@ fn pictures_joints_and_an_instruction_become_a_trajectory() {
     );
     let remaps = remaps("/live", "brain");
     let remaps: Vec<&str> = remaps.iter().map(String::as_str).collect();
-    let node = Node::start("    dry_run: false\n", &remaps);
+    // One chunk in ten seconds: it is executed to its end.
+    let node = Node::start("    dry_run: false\n    inference_rate_hz: 0.1\n", &remaps);
     robot.hear("ros_discovery_info", |info| {
         let nodes = info["node_entities_info_seq"].as_array().unwrap();
         nodes.iter().any(|node| node["node_namespace"] == "/cell" && node["node_name"] == "brain")
@@ -207,13 +209,16 @@ fn pictures_joints_and_an_instruction_become_a_trajectory() {
     assert_eq!(chunk["action_dt"], json!({"sec": 0, "nanosec": 500_000_000}));
     assert_eq!(chunk["bundle_digest"].as_str().unwrap().len(), 64);
 
-    let trajectory = robot.hear("/live/follow", |_| true);
+    // jb turns the other way round, and row 1 is the last: there the arm comes to rest.
+    let end = [actions[3], -actions[4], actions[5]];
+    let trajectory = robot.hear("/live/follow", |trajectory| {
+        let last = &trajectory["points"].as_array().unwrap().last().unwrap()["positions"];
+        last.as_array().unwrap().iter().zip(end).all(|(got, want)| (got.as_f64().unwrap() - want).abs() < 1e-3)
+    });
     assert_eq!(trajectory["joint_names"], json!(["ja", "jb", "jc"]));
-    // Row 0 belongs to the time of the picture and has passed; row 1 is ahead, and jb turns the other way round.
-    let last = trajectory["points"].as_array().unwrap().last().unwrap();
-    near(&last["positions"], &[actions[3], -actions[4], actions[5]]);
-    let ahead = &last["time_from_start"];
-    assert!(ahead["sec"] == 0 && ahead["nanosec"].as_u64().unwrap() <= 500_000_000, "{ahead}");
+    let points = trajectory["points"].as_array().unwrap();
+    assert_eq!(points.last().unwrap()["velocities"], json!([0.0, 0.0, 0.0]));
+    assert_eq!(points[0]["time_from_start"], json!({"sec": 0, "nanosec": 0}));
 
     let report = robot.hear("/diagnostics", |report| {
         report["status"].as_array().unwrap().iter().any(|status| status["message"] == "commands leave")

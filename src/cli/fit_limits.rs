@@ -185,5 +185,9 @@ fn fitted<'a>(dim: &'a OutputDim, track: &Track, window: Span, fit: Fit) -> anyh
 /// What the profile limits today.
 fn present(dim: &OutputDim) -> Bounds {
     let limits = dim.limits;
-    Bounds { range: Some([limits.min, limits.max]), step: Some(limits.max_step), derivatives: [None; 3] }
+    let derivatives = match dim.motion {
+        Some(motion) => [motion.max_velocity, motion.max_acceleration, motion.max_jerk].map(Some),
+        None => [None; 3],
+    };
+    Bounds { range: Some([limits.min, limits.max]), step: Some(limits.max_step), derivatives }
 }

@@ -65,6 +65,8 @@ pub fn declare<'a>(
         ("provider", ParamValue::String("cpu".to_owned())),
         ("assumed_latency_ms", ParamValue::Double(0.0)),
         ("noise_seed", ParamValue::Int(0)),
+        ("execution", ParamValue::String("receding_horizon".to_owned())),
+        ("horizon_ms", ParamValue::Double(300.0)),
         ("use_sim_time", ParamValue::Bool(false)),
     ] {
         declared.entry(name.to_owned()).and_modify(|parameter| parameter.value = Some(value));
@@ -98,6 +100,27 @@ const OWN: &[Row] = &[
     ("noise_seed", ParamKind::Int { from: 0 }, Setting::AtStart, "seed of the noise that a denoising starts from"),
     ("inference_rate_hz", ParamKind::Double { from: 0.0 }, Setting::AtStart, "most inferences per second, above 0"),
     ("n_action_steps", ParamKind::Int { from: 1 }, Setting::AtStart, "steps of a chunk that are executed"),
+    ("execution", ParamKind::String, Setting::AtStart, "how chunks follow each other; receding_horizon where not set"),
+    (
+        "ensemble_decay",
+        ParamKind::Double { from: 0.0 },
+        Setting::AtStart,
+        "weight of older predictions, 0 for all alike",
+    ),
+    (
+        "queue_threshold",
+        ParamKind::Double { from: 0.0 },
+        Setting::AtStart,
+        "share left when a chunk is asked for, 0 to 1",
+    ),
+    ("aggregate", ParamKind::String, Setting::AtStart, "how overlapping predictions are merged"),
+    ("horizon_ms", ParamKind::Double { from: 0.0 }, Setting::AtStart, "how far a command reaches before it stops"),
+    (
+        "max_observation_age_ms",
+        ParamKind::Double { from: 0.0 },
+        Setting::AtStart,
+        "oldest observation whose chunk may begin; the executed rows' length where not set",
+    ),
     ("max_skew_ms", ParamKind::Double { from: 0.0 }, Setting::AtStart, "largest difference between stamps of inputs"),
     ("assumed_latency_ms", ParamKind::Double { from: 0.0 }, Setting::AtStart, "time of an inference, in replay only"),
     ("use_sim_time", ParamKind::Bool, Setting::AtStart, "whether /clock is the clock"),
@@ -146,7 +169,16 @@ mod tests {
         };
         let all: BTreeMap<String, ParamValue> =
             declared.iter().map(|(name, parameter)| (name.clone(), value(parameter))).collect();
-        super::super::RunParameters::parse(&all).unwrap();
+        let text = |text: &str| ParamValue::String(text.to_owned());
+        for (word, others) in
+            [("temporal_ensemble", &["queue_threshold", "aggregate"][..]), ("asynchronous", &["ensemble_decay"])]
+        {
+            let mut some = all.clone();
+            some.retain(|name, _| !others.contains(&name.as_str()));
+            some.insert("execution".to_owned(), text(word));
+            some.entry("aggregate".to_owned()).and_modify(|aggregate| *aggregate = text("average"));
+            super::super::RunParameters::parse(&some).unwrap();
+        }
         let source = include_str!("parameters.rs").split("#[cfg(test)]").next().unwrap();
         for (name, ..) in OWN {
             assert!(source.contains(&format!("\"{name}\"")), "{name}");

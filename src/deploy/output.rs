@@ -6,7 +6,7 @@ use vla_bundle::{EefFrame, RotationConvention, Unit};
 
 use super::Line;
 use crate::geometry::Rotation;
-use crate::profile::{Limits, OutputKind, PoseLimits, TwistLimits};
+use crate::profile::{Limits, MotionLimits, OutputKind, PoseLimits, TwistLimits};
 
 /// A topic that moves the robot.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,6 +178,8 @@ pub struct OutputDim {
     pub limits: Limits,
     /// Where the value stands before anything was commanded.
     pub rest: Rest,
+    /// How it may move; `None` where the value is one after the other.
+    pub motion: Option<MotionLimits>,
 }
 
 /// How an action becomes a published value.
@@ -204,6 +206,11 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Whether it opens and closes a gripper.
+    pub fn is_gripper(self) -> bool {
+        matches!(self, Rule::Gripper { .. })
+    }
+
     /// The published value that an action means by itself; `None` for a change, which means nothing without its reference.
     pub fn absolute(self, action: f64) -> Option<f64> {
         match self {

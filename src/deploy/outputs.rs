@@ -160,7 +160,7 @@ fn output_dim(
             ));
         }
     }
-    Ok(OutputDim { action: index, unit: dim.unit, rule, limits: dim.limits, rest })
+    Ok(OutputDim { action: index, unit: dim.unit, rule, limits: dim.limits, rest, motion: dim.motion })
 }
 
 /// Where a joint stands must be known before it is moved: its first step is checked against it.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::execute::{Aggregate, Asynchronous, Execution, TemporalEnsemble};
 use crate::time::Span;
 
 /// The value of a ROS 2 parameter (`rcl_interfaces/ParameterValue`).
@@ -58,6 +59,9 @@ pub struct RunParameters {
     pub(super) noise_seed: u64,
     pub(super) inference_rate_hz: f64,
     pub(super) n_action_steps: usize,
+    pub(super) execution: Execution,
+    pub(super) horizon: Span,
+    pub(super) max_observation_age: Option<Span>,
     pub(super) max_skew: Span,
     pub(super) assumed_latency: Span,
     pub(super) use_sim_time: bool,
@@ -99,6 +103,12 @@ impl RunParameters {
     /// | `noise_seed` | integer, at least 0 | 0 |
     /// | `inference_rate_hz` | number above 0 | required |
     /// | `n_action_steps` | integer, at least 1 | required |
+    /// | `execution` | `synchronous`, `receding_horizon`, `temporal_ensemble` or `asynchronous` | receding_horizon |
+    /// | `ensemble_decay` | number, at least 0; with `temporal_ensemble` | required there |
+    /// | `queue_threshold` | number, 0 to 1; with `asynchronous` | required there |
+    /// | `aggregate` | `weighted_average`, `latest_only`, `average` or `conservative`; with `asynchronous` | required there |
+    /// | `horizon_ms` | number above 0: how far a command reaches before it begins to stop | 300 |
+    /// | `max_observation_age_ms` | number above 0: oldest observation whose chunk may still begin | the executed rows' length |
     /// | `max_skew_ms` | number, at least 0 | required |
     /// | `assumed_latency_ms` | number, at least 0; replay only | 0 |
     /// | `images.<camera>`, `camera_info.<camera>`, `joint_states`, `instruction`, `joint_trajectory`, `command`, `gripper`, `eef_target`, `eef_twist`, `action_chunk` | string, a topic | the profile's |
@@ -120,6 +130,9 @@ impl RunParameters {
             noise_seed: reader.seed("noise_seed").unwrap_or(0),
             inference_rate_hz: reader.inference_rate(),
             n_action_steps: reader.required("n_action_steps", Reader::count, 1),
+            execution: reader.execution(),
+            horizon: reader.span("horizon_ms").unwrap_or(HORIZON),
+            max_observation_age: reader.span("max_observation_age_ms"),
             max_skew: reader.required("max_skew_ms", Reader::millis, Span::ZERO),
             assumed_latency: reader.millis("assumed_latency_ms").unwrap_or(Span::ZERO),
             use_sim_time: reader.bool("use_sim_time").unwrap_or(false),
@@ -251,6 +264,64 @@ impl Reader {
         None
     }
 
+    /// A length of time above 0.
+    fn span(&mut self, name: &str) -> Option<Span> {
+        let value = self.number(name)?;
+        if value.is_finite() && value > 0.0 {
+            return Some(Span::from_millis(value));
+        }
+        self.problems.push(format!("`{name}` is {value}, wanted a number above 0"));
+        None
+    }
+
+    /// A number from `min` to `max`.
+    fn between(&mut self, name: &str, [min, max]: [f64; 2]) -> Option<f64> {
+        let value = self.number(name)?;
+        if (min..=max).contains(&value) {
+            return Some(value);
+        }
+        let wanted = if max.is_finite() { format!("{min} to {max}") } else { format!("at least {min}") };
+        self.problems.push(format!("`{name}` is {value}, wanted {wanted}"));
+        None
+    }
+
+    /// How chunks follow each other, with the numbers that belong to it; those of another way are unknown.
+    fn execution(&mut self) -> Execution {
+        let word = self.string("execution").unwrap_or_else(|| Execution::RecedingHorizon.word().to_owned());
+        match word.as_str() {
+            "synchronous" => Execution::Synchronous,
+            "receding_horizon" => Execution::RecedingHorizon,
+            "temporal_ensemble" => {
+                let at_least_0 = |reader: &mut Self, name: &str| reader.between(name, [0.0, f64::INFINITY]);
+                Execution::TemporalEnsemble(TemporalEnsemble {
+                    decay: self.required("ensemble_decay", at_least_0, 0.0),
+                })
+            }
+            "asynchronous" => {
+                let share = |reader: &mut Self, name: &str| reader.between(name, [0.0, 1.0]);
+                let threshold = self.required("queue_threshold", share, 0.0);
+                let aggregate = self.required("aggregate", Self::aggregate, Aggregate::LatestOnly);
+                Execution::Asynchronous(Asynchronous { threshold, aggregate })
+            }
+            _ => {
+                self.problems.push(format!(
+                    "`execution` is `{word}`, wanted synchronous, receding_horizon, temporal_ensemble or asynchronous"
+                ));
+                Execution::RecedingHorizon
+            }
+        }
+    }
+
+    fn aggregate(&mut self, name: &str) -> Option<Aggregate> {
+        let word = self.string(name)?;
+        let known = Aggregate::WORDS.into_iter().find(|(known, _)| *known == word);
+        if known.is_none() {
+            let words = Aggregate::WORDS.map(|(known, _)| known).join(", ");
+            self.problems.push(format!("`{name}` is `{word}`, wanted one of {words}"));
+        }
+        known.map(|(_, aggregate)| aggregate)
+    }
+
     fn inference_rate(&mut self) -> f64 {
         let name = "inference_rate_hz";
         let value = self.required(name, Self::number, 1.0);
@@ -261,7 +332,7 @@ impl Reader {
     }
 
     /// Reads with `read`; `stand_in` only fills the place of a value whose absence or fault is already a problem.
-    fn required<T>(&mut self, name: &str, read: fn(&mut Self, &str) -> Option<T>, stand_in: T) -> T {
+    fn required<T>(&mut self, name: &str, read: impl Fn(&mut Self, &str) -> Option<T>, stand_in: T) -> T {
         if !self.values.contains_key(name) {
             self.problems.push(format!("`{name}` is missing"));
         }
@@ -294,6 +365,9 @@ impl Reader {
         if self.problems.is_empty() { Ok(()) } else { Err(ParameterError(self.problems)) }
     }
 }
+
+/// Long enough for a tick that comes late, short enough for an arm that nobody controls any more.
+const HORIZON: Span = Span::from_nanos(300_000_000);
 
 const PROVIDER_OPTIONS: &str = "provider_options.";
 

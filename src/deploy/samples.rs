@@ -28,6 +28,7 @@ state:
 pub(crate) const ARM_PROFILE: &str = "
 format: 1
 robot: arm
+control_rate_hz: 100
 inputs:
 - {kind: camera, camera: front, transport: raw, max_age_ms: 100}
 - kind: joint_states
@@ -39,9 +40,9 @@ inputs:
 outputs:
 - kind: joint_trajectory
   joints:
-  - {joint: j1, action: shoulder, unit: rad, sign: -1, offset: 0.25, min: -1.5, max: 2.0, max_step: 0.1}
-  - {joint: j2, action: elbow, unit: rad, sign: 1, offset: 0.0, min: -1.0, max: 1.0, max_step: 0.1}
-  - {joint: finger, action: gripper, unit: m, open: 0.05, closed: 0.01, max_step: 0.04}
+  - {joint: j1, action: shoulder, unit: rad, sign: -1, offset: 0.25, min: -1.5, max: 2.0, max_step: 0.1, max_velocity: 4, max_acceleration: 40, max_jerk: 800}
+  - {joint: j2, action: elbow, unit: rad, sign: 1, offset: 0.0, min: -1.0, max: 1.0, max_step: 0.1, max_velocity: 4, max_acceleration: 40, max_jerk: 800}
+  - {joint: finger, action: gripper, unit: m, open: 0.05, closed: 0.01, max_step: 0.04, max_velocity: 1.6, max_acceleration: 16, max_jerk: 320}
 ";
 
 /// A bundle that predicts four steps of whatever `io` names, from the given cameras.

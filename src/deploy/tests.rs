@@ -310,7 +310,7 @@ fn a_quaternion_and_an_array_have_the_units_that_they_have() {
 
 /// The arm behind forward controllers: one for the joints, one for the gripper.
 fn forward_arm() -> String {
-    let finger = "  - {joint: finger, action: gripper, unit: m, open: 0.05, closed: 0.01, max_step: 0.04}\n";
+    let finger = "  - {joint: finger, action: gripper, unit: m, open: 0.05, closed: 0.01, max_step: 0.04, max_velocity: 1.6, max_acceleration: 16, max_jerk: 320}\n";
     let gripper = "- {kind: gripper_position, message: float64, joint: finger, action: gripper, unit: m, open: 0.05, \
                    closed: 0.01, max_step: 0.04}\n";
     ARM_PROFILE.replace("kind: joint_trajectory", "kind: joint_positions").replace(finger, gripper)

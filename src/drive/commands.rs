@@ -7,17 +7,19 @@ use crate::msg::{
 use crate::safety::{SafeCommand, SafeOutput};
 use crate::time::{Span, Stamp};
 
-/// A segment whose times count from the observation's stamp, as in the command.
+/// What is still to come of a command: its times count from its stamp, and it ends at rest.
 pub fn trajectory(command: &SafeCommand, output: &SafeOutput) -> JointTrajectory {
-    let point = |(time, positions): (&Span, &[f64])| JointTrajectoryPoint {
+    let rows = output.times().iter().zip(output.rows()).zip(output.velocities());
+    let point = |((time, positions), velocities): ((&Span, &[f64]), &[f64])| JointTrajectoryPoint {
         positions: positions.to_vec(),
+        velocities: velocities.to_vec(),
         time_from_start: (*time).into(),
         ..JointTrajectoryPoint::default()
     };
     JointTrajectory {
         header: Header::new(command.stamp(), ""),
         joint_names: output.names().iter().map(ToString::to_string).collect(),
-        points: command.times().iter().zip(output.rows()).map(point).collect(),
+        points: rows.map(point).collect(),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::drive::answer::Answer;
 use crate::drive::chunk_messages::{ChunkMessages, Source};
 use crate::drive::clock::Clock;
 use crate::drive::parameters::Parameters;
+use crate::drive::playback::Playback;
 use crate::drive::ros::{Transport, TransportError};
 use crate::drive::ros_args::{NameError, RosArgs};
 use crate::profile;
@@ -73,7 +74,12 @@ pub fn run<T: Transport>(
     ))?;
     let publishers = publishers(deployment, names, &mut transport)?;
     let inference = InferenceThread::start(policy)?;
-    let publish = PublishThread::start(publishers, ChunkMessages::new(deployment, Source::Live), clock.clone())?;
+    let publish = PublishThread::start(
+        publishers,
+        ChunkMessages::new(deployment, Source::Live),
+        Playback::new(deployment),
+        clock.clone(),
+    )?;
     let session = transport.start()?;
     match deployment.motion() {
         Motion::DryRun => tracing::info!(robot = deployment.robot(), "started; dry run, nothing will move"),

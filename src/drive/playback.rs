@@ -1,207 +1,219 @@
-//! Row by row, each when it is due: what leaves of the newest command, and what stops the robot where nothing follows.
+//! Row by row, each when it is due: what leaves of the newest command.
 //!
 //! The same for the live node and for replay; time is an argument.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::deploy::{Deployment, Form};
 use crate::safety::SafeCommand;
-use crate::time::Stamp;
+use crate::time::{Span, Stamp};
 
-/// The newest command and how far its rows have left.
-#[derive(Debug, Default)]
+/// The newest command and how far the rows of each output have left.
+#[derive(Debug)]
 pub struct Playback {
-    running: Option<Running>,
-    /// The row that left last, where it moves the robot until it is told to stop.
-    moving: Option<(Arc<SafeCommand>, usize)>,
+    command: Option<Arc<SafeCommand>>,
+    outputs: Vec<Output>,
+    /// Rows that come later than this do not leave any more: they would move the robot in one step to where it should have
+    /// gone in many.
+    longest_gap: Span,
 }
 
 #[derive(Debug)]
-struct Running {
-    command: Arc<SafeCommand>,
+struct Output {
+    /// Trajectories leave whole.
+    sends_rows: bool,
     next_row: usize,
+    /// What left last.
+    departed: Option<(Arc<SafeCommand>, usize)>,
 }
 
-/// Something that leaves now, on every output that sends rows.
+/// A row that leaves now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Departure {
     /// When it was due.
     pub at: Stamp,
-    /// The command that it belongs to.
-    pub command: Arc<SafeCommand>,
-    /// Which part of it.
-    pub part: Part,
-}
-
-/// A part of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// This row.
-    Row(usize),
-    /// What stops the robot after this row: [`crate::safety::SafeOutput::stop_after`].
-    StopAfter(usize),
+    /// Index of the output.
+    pub output: usize,
+    command: Arc<SafeCommand>,
+    row: usize,
+    /// Whether it stops what this row does.
+    stops: bool,
 }
 
 impl Departure {
-    /// One row per output of the command, in its units; `None` where nothing leaves.
-    pub fn rows(&self) -> impl Iterator<Item = Option<Cow<'_, [f64]>>> {
-        self.command.outputs().iter().map(|output| match self.part {
-            Part::Row(row) => output.rows().nth(row).map(Cow::Borrowed),
-            Part::StopAfter(row) => output.stop_after(row).map(Cow::Owned),
-        })
+    /// Its values, in the output's units.
+    pub fn values(&self) -> Cow<'_, [f64]> {
+        let Some(output) = self.command.outputs().get(self.output) else { return Cow::default() };
+        let row = output.rows().nth(self.row).unwrap_or_default();
+        if self.stops { output.stop_after(row).collect() } else { Cow::Borrowed(row) }
     }
 }
 
 impl Playback {
-    /// A new command replaces the rows of the last one that were still to come. The one that has left stays in effect
-    /// until the new command's first row is due, at most until its own end.
-    pub fn start(&mut self, command: Arc<SafeCommand>) {
-        self.running = Some(Running { command, next_row: 0 });
+    /// Before the first command.
+    pub fn new(deployment: &Deployment) -> Self {
+        let sends_rows = deployment.outputs().iter().map(|output| output.form != Form::Trajectory);
+        let outputs = sends_rows.map(|sends_rows| Output { sends_rows, next_row: 0, departed: None }).collect();
+        Self { command: None, outputs, longest_gap: deployment.longest_gap() }
+    }
+
+    /// A new command replaces what was still to come of the last one; what has left does not leave twice.
+    pub fn start(&mut self, command: Arc<SafeCommand>, now: Stamp) {
+        for (index, output) in self.outputs.iter_mut().enumerate() {
+            let left = output.departed.as_ref().and_then(|(command, row)| command.due(index, *row));
+            let rows = 0..command.outputs().get(index).map_or(0, |output| output.times().len());
+            // Where the clock went back, it left in another time.
+            let left = left.filter(|left| *left <= now);
+            let has_left = |row: &usize| left.zip(command.due(index, *row)).is_some_and(|(left, due)| due <= left);
+            output.next_row = rows.take_while(has_left).count();
+        }
+        self.command = Some(command);
     }
 
     /// When something is due next; `None` where nothing is to come.
     pub fn due(&self) -> Option<Stamp> {
-        let row = self.running.as_ref().and_then(|running| running.command.due(running.next_row));
-        let stop = self.moving.as_ref().and_then(|(command, row)| command.end(*row));
-        row.into_iter().chain(stop).min()
+        let command = self.command.as_ref()?;
+        let outputs = self.outputs.iter().enumerate().filter(|(_, output)| output.sends_rows);
+        outputs.filter_map(|(index, output)| command.due(index, output.next_row)).min()
     }
 
-    /// What leaves at `now`: the row in effect where it has not left yet, or the stop behind the last one.
+    /// The row of one output that has come into effect by `now`; those before it that were missed are skipped.
     pub fn take(&mut self, now: Stamp) -> Option<Departure> {
-        if let Some((command, row)) = self.running.as_mut().and_then(|running| running.take_row(now)) {
-            self.moving = command.wants_stop().then(|| (Arc::clone(&command), row));
-            let at = command.due(row)?;
-            return Some(Departure { at, command, part: Part::Row(row) });
+        let command = self.command.as_ref()?;
+        for (index, output) in self.outputs.iter_mut().enumerate().filter(|(_, output)| output.sends_rows) {
+            let rows = command.outputs().get(index)?;
+            let is_due = |row: &usize| command.due(index, *row).is_some_and(|due| due <= now);
+            let Some(row) = (output.next_row..rows.times().len()).take_while(is_due).last() else { continue };
+            let at = command.due(index, row)?;
+            if now.since(command.due(index, output.next_row)?) > self.longest_gap {
+                output.next_row = rows.times().len();
+                // On a path it stands; else what has left is still being done.
+                if !rows.is_path()
+                    && let Some((command, row)) = output.departed.clone()
+                {
+                    return Some(Departure { at: now, output: index, command, row, stops: true });
+                }
+                continue;
+            }
+            output.next_row = row + 1;
+            output.departed = Some((Arc::clone(command), row));
+            return Some(Departure { at, output: index, command: Arc::clone(command), row, stops: false });
         }
-        let is_over = |(command, row): &mut (Arc<SafeCommand>, usize)| command.end(*row).is_some_and(|end| end <= now);
-        let (command, row) = self.moving.take_if(is_over)?;
-        let at = command.end(row)?;
-        Some(Departure { at, command, part: Part::StopAfter(row) })
-    }
-
-    /// No further row leaves; gives what stops the robot, where it moves.
-    pub fn halt(&mut self, now: Stamp) -> Option<Departure> {
-        self.running = None;
-        self.moving.take().map(|(command, row)| Departure { at: now, command, part: Part::StopAfter(row) })
-    }
-}
-
-impl Running {
-    /// The row that is in effect at `now`, once; rows before it that were missed are skipped, and where the clock jumped
-    /// beyond the last one's end, all of them.
-    fn take_row(&mut self, now: Stamp) -> Option<(Arc<SafeCommand>, usize)> {
-        let is_due = |row: &usize| self.command.due(*row).is_some_and(|due| due <= now);
-        let row = (self.next_row..self.command.times().len()).take_while(is_due).last()?;
-        self.next_row = row + 1;
-        let is_in_effect = self.command.end(row).is_some_and(|end| now < end);
-        is_in_effect.then(|| (Arc::clone(&self.command), row))
+        None
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deploy::samples::arm::at;
+    use crate::deploy::ParamValue;
+    use crate::deploy::samples::arm::{at, frame, instruction, joints};
     use crate::deploy::samples::{ARM_IO, ARM_PROFILE, bundle, parameters, profile};
-    use crate::deploy::{Deployment, Output};
-    use crate::execute::Schedule;
-    use crate::safety::{Basis, Gate};
-    use crate::time::Span;
-    use crate::types::{Chunk, Measured};
+    use crate::engine::{Effect, Engine, Event};
+    use crate::types::{Chunk, Inferred};
 
-    /// Rows of `first`, then two more of 0.1, from `ms` on, every 50 ms; the gripper is half open.
-    fn command(io: &str, robot: &str, ms: f64, first: f64) -> Arc<SafeCommand> {
-        let deployment = Deployment::check(&bundle(io, &["front"]), &profile(robot), parameters(&[])).unwrap();
-        let width = deployment.outputs().iter().map(Output::dims).map(<[_]>::len).sum();
-        let rows = [first, 0.1, 0.1, 0.1].map(|value| vec![value; width]).concat();
-        let schedule = Schedule { stamp: at(ms), action_dt: Span::from_millis(50.0), n_action_steps: 3 };
-        let measured = Measured { joints: &[0.25, 0.1, 0.03], eef: None };
-        let basis = Basis { now: at(ms), at_observation: measured, measured };
-        Arc::new(Gate::new(&deployment).pass(&Chunk::new(rows, width).unwrap(), schedule, 0..3, basis).unwrap())
-    }
-
-    fn inputs(ms: f64, first: f64) -> Arc<SafeCommand> {
-        let io = "
+    const INPUTS_IO: &str = "
 rate_hz: 20
 actions:
 - {name: x, unit: controller_input, kind: eef_delta_position, scale: 0.05, frame: base, reference: measured}
 - {name: grip, unit: normalized, kind: gripper, open: 1.0, closed: 0.0}
 ";
-        let robot = "
+    const INPUTS: &str = "
 format: 1
 robot: box
 inputs: [{kind: camera, camera: front, transport: raw, max_age_ms: 100}]
 outputs:
 - {kind: controller_input, dims: [{action: grip, open: 1, closed: 0, max_step: 1}, {action: x, min: -1, max: 1, max_step: 1}]}
 ";
-        command(io, robot, ms, first)
+
+    fn deployment(io: &str, robot: &str) -> Deployment {
+        let live = [("dry_run", ParamValue::Bool(false))];
+        Deployment::check(&bundle(io, &["front"]), &profile(robot), parameters(&live)).unwrap()
     }
 
-    /// When each departure until `end` was due, and its rows.
+    /// What an engine that has seen nothing yet commands at `ms`, for rows of `first`, then more of 0.1.
+    fn command(deployment: &Deployment, ms: f64, first: f64) -> Arc<SafeCommand> {
+        let width = deployment.actions().len();
+        let chunk = Chunk::new([first, 0.1, 0.1, 0.1].map(|value| vec![value; width]).concat(), width).unwrap();
+        let (mut engine, mut effects) = (Engine::new(deployment), Vec::new());
+        for sample in [instruction(ms, "go"), joints(ms, [0.25, 0.1, 0.03]), frame(0, ms)] {
+            engine.handle(at(ms), Event::Sample(sample), &mut effects);
+        }
+        let request = effects.iter().find_map(|effect| match effect {
+            Effect::Infer { request, .. } => Some(*request),
+            _ => None,
+        });
+        let inferred = Inferred { chunk, kept_tokens: 0, inference_delay: Span::ZERO };
+        engine.handle(at(ms), Event::Inferred { request: request.unwrap(), result: Ok(inferred) }, &mut effects);
+        let command = effects.into_iter().find_map(|effect| match effect {
+            Effect::Command(command) => Some(command),
+            _ => None,
+        });
+        command.unwrap()
+    }
+
+    /// When each departure until `end` was due, and its values.
     fn departures(playback: &mut Playback, end: f64) -> Vec<(f64, Vec<f64>)> {
         let mut all = Vec::new();
         while let Some(due) = playback.due().filter(|due| *due < at(end)) {
-            let departure = playback.take(due).unwrap();
-            all.push((
-                departure.at.since(at(0.0)).millis(),
-                departure.rows().flatten().flat_map(|row| row.to_vec()).collect(),
-            ));
+            while let Some(departure) = playback.take(due) {
+                all.push((departure.at.since(at(0.0)).millis(), departure.values().to_vec()));
+            }
         }
         all
     }
 
     #[test]
-    fn behind_the_last_row_what_moves_is_stopped_and_the_gripper_keeps_its_grip() {
-        let mut playback = Playback::default();
-        playback.start(inputs(0.0, 0.4));
+    fn rows_leave_when_they_are_due_and_the_last_one_stops_the_robot() {
+        let deployment = deployment(INPUTS_IO, INPUTS);
+        let mut playback = Playback::new(&deployment);
+        assert_eq!((playback.due(), playback.take(at(0.0))), (None, None));
+        playback.start(command(&deployment, 0.0, 0.4), at(0.0));
         let rows = [(0.0, vec![0.4, 0.4]), (50.0, vec![0.1, 0.1]), (100.0, vec![0.1, 0.1]), (150.0, vec![0.1, 0.0])];
         assert_eq!(departures(&mut playback, 1e6), rows);
         assert_eq!(playback.due(), None);
     }
 
     #[test]
-    fn a_new_command_takes_over_at_its_first_row_and_not_later_than_the_old_row_ends() {
-        let mut playback = Playback::default();
-        playback.start(inputs(0.0, 0.4));
-        assert_eq!(departures(&mut playback, 10.0).len(), 1);
-        playback.start(inputs(50.0, 0.7));
-        assert_eq!(departures(&mut playback, 60.0), [(50.0, vec![0.7, 0.7])]);
-        // Its first row is due 20 ms after the one that has left is over.
-        playback.start(inputs(120.0, 0.2));
-        assert_eq!(departures(&mut playback, 130.0), [(100.0, vec![0.7, 0.0]), (120.0, vec![0.2, 0.2])]);
+    fn a_new_command_replaces_what_was_still_to_come() {
+        let deployment = deployment(INPUTS_IO, INPUTS);
+        let mut playback = Playback::new(&deployment);
+        playback.start(command(&deployment, 0.0, 0.4), at(0.0));
+        assert_eq!(departures(&mut playback, 60.0).len(), 2);
+        playback.start(command(&deployment, 60.0, 0.7), at(60.0));
+        assert_eq!(departures(&mut playback, 120.0), [(60.0, vec![0.7, 0.7]), (110.0, vec![0.1, 0.1])]);
     }
 
     #[test]
-    fn a_halt_stops_what_moves_once() {
-        let mut playback = Playback::default();
-        assert_eq!(playback.halt(at(0.0)), None);
-        playback.start(inputs(0.0, 0.4));
-        assert_eq!(playback.halt(at(0.0)), None, "no row has left");
-        playback.start(inputs(0.0, 0.4));
-        playback.take(at(1.0)).unwrap();
-        let stop = playback.halt(at(7.0)).unwrap();
-        assert_eq!((stop.at, stop.part), (at(7.0), Part::StopAfter(0)));
-        assert_eq!(stop.rows().flatten().next().unwrap()[..], [0.4, 0.0]);
-        assert_eq!((playback.halt(at(8.0)), playback.due()), (None, None));
+    fn missed_rows_are_skipped_and_of_a_command_that_is_past_the_stop_is_left() {
+        let deployment = deployment(INPUTS_IO, INPUTS);
+        let mut playback = Playback::new(&deployment);
+        playback.start(command(&deployment, 0.0, 0.4), at(0.0));
+        assert_eq!(playback.take(at(110.0)).unwrap().at, at(100.0));
+        playback.start(command(&deployment, 120.0, 0.4), at(120.0));
+        // Of what left last the gripper's position stays, not that of rows that nobody was told.
+        let stop = playback.take(at(5000.0)).unwrap();
+        assert_eq!((stop.at, &stop.values()[..]), (at(5000.0), &[0.1, 0.0][..]));
+        assert_eq!(playback.take(at(5000.0)), None);
     }
 
     #[test]
-    fn missed_rows_are_skipped_and_a_command_that_is_past_leaves_only_its_stop() {
-        let mut playback = Playback::default();
-        playback.start(inputs(0.0, 0.4));
-        playback.take(at(0.0)).unwrap();
-        assert_eq!(playback.take(at(110.0)).unwrap().part, Part::Row(2));
-        playback.start(inputs(120.0, 0.4));
-        assert_eq!(playback.take(at(270.0)).unwrap().part, Part::StopAfter(2));
-        assert_eq!(playback.take(at(280.0)), None);
+    fn a_path_that_was_left_alone_for_too_long_is_given_up() {
+        let deployment = deployment(ARM_IO, &ARM_PROFILE.replace("kind: joint_trajectory", "kind: joint_positions"));
+        let mut playback = Playback::new(&deployment);
+        playback.start(command(&deployment, 0.0, 0.1), at(0.0));
+        assert_eq!(playback.take(at(0.0)).unwrap().values()[..], [0.25, 0.1, 0.03]);
+        // Half a horizon late it still leaves, and not later.
+        assert_eq!(playback.take(at(100.0)).unwrap().at, at(100.0));
+        assert_eq!((playback.take(at(260.5)), playback.due()), (None, None));
     }
 
     #[test]
-    fn positions_stay_where_they_are_without_being_told() {
-        let mut playback = Playback::default();
-        let robot = ARM_PROFILE.replace("kind: joint_trajectory", "kind: joint_positions");
-        playback.start(command(ARM_IO, &robot, 0.0, 0.1));
-        assert_eq!(departures(&mut playback, 1e6).len(), 3);
-        assert_eq!(playback.halt(at(200.0)), None);
+    fn a_trajectory_leaves_whole_and_not_row_by_row() {
+        let deployment = deployment(ARM_IO, ARM_PROFILE);
+        let mut playback = Playback::new(&deployment);
+        playback.start(command(&deployment, 0.0, 0.1), at(0.0));
+        assert_eq!((playback.due(), playback.take(at(100.0))), (None, None));
     }
 }

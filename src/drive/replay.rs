@@ -13,10 +13,13 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use crate::bag::{BagError, BagReader, RawMessage};
 use crate::deploy::Deployment;
 use crate::engine::{Decision, Effect, Engine, Event, Report, RequestId};
 use crate::profile::OutputKind;
+use crate::safety::SafeCommand;
 use crate::time::{Span, Stamp};
 use crate::types::{Inferred, Observation};
 
@@ -38,6 +41,8 @@ use streams::Streams;
 pub struct Run {
     /// Every decision, in order.
     pub steps: Vec<Step>,
+    /// Every command and when it was given, in order.
+    pub commands: Vec<(Stamp, Arc<SafeCommand>)>,
     /// Log time of the first and the last message that the deployment listens to.
     covered: Option<[Stamp; 2]>,
     notes: Notes,
@@ -102,7 +107,7 @@ impl<'a> Prepared<'a> {
                 notes.not_needed(topic.count);
             }
         }
-        let run = Run { steps: Vec::new(), covered: None, notes, recorded };
+        let run = Run { steps: Vec::new(), commands: Vec::new(), covered: None, notes, recorded };
         Ok(Self { bag, deployment, streams, run })
     }
 
@@ -219,8 +224,8 @@ impl Player<'_> {
                 Effect::Report(Report::InferenceFailed { reason, .. }) => self.run.notes.failed(reason),
                 Effect::Report(Report::NotReady(reason)) => self.run.notes.not_ready(reason),
                 Effect::Report(Report::Dropped(dropped)) => self.run.notes.dropped(&dropped),
-                // Replay sends nothing that could be held back.
-                Effect::Report(Report::Outdated { .. }) | Effect::Halt => {}
+                Effect::Command(command) => self.run.commands.push((now, command)),
+                Effect::Report(Report::ClockWentBack { .. } | Report::StoodStill { .. } | Report::Outdated { .. }) => {}
             }
         }
     }

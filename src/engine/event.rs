@@ -27,6 +27,8 @@ pub enum Event {
     },
     /// From now on nothing moves; there is no way back.
     DryRun,
+    /// The robot comes to rest; the next chunk moves it again.
+    Stop,
     /// Time passed; the driver's timer says so, at most once per period of its own choice.
     Tick,
 }
@@ -41,10 +43,10 @@ pub enum Effect {
         /// What to infer from.
         observation: Observation,
     },
-    /// Publish and record; the verdict holds what may reach the robot.
+    /// Publish and record what became of a chunk.
     Decided(Decision),
-    /// Let nothing more leave of the command that was decided last.
-    Halt,
+    /// Publish; it takes the place of the command before it.
+    Command(Arc<SafeCommand>),
     /// Tell people.
     Report(Report),
 }
@@ -73,28 +75,18 @@ pub struct Decision {
 /// Whether a chunk moves the robot. Displays as in `vla_msgs/ActionChunk`: `sent`, `dry_run`, `rejected: reason`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// This command is to be published.
-    Sent(Arc<SafeCommand>),
+    /// It is executed.
+    Sent,
     /// It passed, but nothing moves today.
     DryRun,
     /// It did not pass.
     Rejected(Rejection),
 }
 
-impl Verdict {
-    /// What may be published.
-    pub fn command(&self) -> Option<&Arc<SafeCommand>> {
-        match self {
-            Verdict::Sent(command) => Some(command),
-            Verdict::DryRun | Verdict::Rejected(_) => None,
-        }
-    }
-}
-
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Verdict::Sent(_) => f.write_str("sent"),
+            Verdict::Sent => f.write_str("sent"),
             Verdict::DryRun => f.write_str("dry_run"),
             Verdict::Rejected(rejection) => write!(f, "rejected: {rejection}"),
         }
@@ -153,6 +145,18 @@ pub enum Report {
         request: RequestId,
         /// Why.
         reason: String,
+    },
+    /// The clock shows a time that it has shown before; the robot stops.
+    #[error("the clock went back by {by}")]
+    ClockWentBack {
+        /// How far.
+        by: Span,
+    },
+    /// Nothing happened for longer than a command may be late: the clock jumped, or the process stood still.
+    #[error("{passed} passed at once: what was under way is given up")]
+    StoodStill {
+        /// How long.
+        passed: Span,
     },
     /// A result that nobody waits for.
     #[error("result of inference {} is outdated", .request.0)]

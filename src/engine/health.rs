@@ -38,7 +38,7 @@ pub struct Counts {
 impl Counts {
     pub(super) fn add(&mut self, verdict: &Verdict) {
         match verdict {
-            Verdict::Sent(_) => self.sent += 1,
+            Verdict::Sent => self.sent += 1,
             Verdict::DryRun => self.dry_run += 1,
             Verdict::Rejected(rejection) => *self.rejected.entry(rejection.class()).or_default() += 1,
         }

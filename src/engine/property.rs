@@ -34,66 +34,100 @@ fn rounds() -> impl Strategy<Value = Vec<Round>> {
     })
 }
 
-/// What `arm` may do, written down a second time: smallest, largest, step.
-const LIMITS: [[f64; 3]; 3] = [[-1.5, 2.0, 0.1], [-1.0, 1.0, 0.1], [0.01, 0.05, 0.04]];
+/// What `arm` may do, written down a second time: smallest, largest, and per second, per second squared and cubed.
+const LIMITS: [[f64; 5]; 3] =
+    [[-1.5, 2.0, 4.0, 40.0, 800.0], [-1.0, 1.0, 4.0, 40.0, 800.0], [0.01, 0.05, 1.6, 16.0, 320.0]];
 
-/// Checks one command against the limits and against what the robot was doing before it.
-fn check(command: &crate::safety::SafeCommand, basis: [f64; 3]) -> Result<(), TestCaseError> {
-    let [output] = command.outputs() else { return Err(TestCaseError::fail("not one output")) };
-    prop_assert_eq!(output.rows().len(), command.times().len());
-    let mut before = basis;
-    for row in output.rows() {
-        prop_assert_eq!(row.len(), 3);
-        for ((value, before), [min, max, step]) in row.iter().zip(before).zip(LIMITS) {
-            prop_assert!(min <= *value && *value <= max, "{value} outside [{min}, {max}]");
-            prop_assert!((value - before).abs() <= step, "{before} to {value}, more than {step}");
-        }
-        before = [row[0], row[1], row[2]];
-    }
-    Ok(())
+const DT: Span = Span::from_nanos(10_000_000);
+
+/// What a controller makes of the commands: the newest one that has begun counts.
+#[derive(Default)]
+struct Controller {
+    start: Stamp,
+    samples: Vec<[f64; 3]>,
 }
 
-/// What a controller that plays `sent` in order does right before `due`: the last row of the last command that is
-/// due earlier, or nothing where that command is over at `now`.
-fn playing(sent: Option<&crate::safety::SafeCommand>, now: Stamp, due: Stamp) -> Option<[f64; 3]> {
-    let command = sent?;
-    let ends = command.stamp() + *command.times().last()?;
-    if ends < now {
-        return None;
+impl Controller {
+    /// A command goes on exactly where the one before it is, or begins where that one has come to rest.
+    fn take(&mut self, command: &crate::safety::SafeCommand) -> Result<(), TestCaseError> {
+        let [output] = command.outputs() else { return Err(TestCaseError::fail("not one output")) };
+        let rows: Vec<[f64; 3]> = output.rows().map(|row| row.try_into().unwrap()).collect();
+        prop_assert!(output.times().iter().enumerate().all(|(index, time)| *time == DT.times(index as i64)));
+        let end = self.start + DT.times(self.samples.len() as i64 - 1);
+        if self.samples.is_empty() || command.stamp() >= end {
+            self.check()?;
+            (self.start, self.samples) = (command.stamp(), rows);
+            return Ok(());
+        }
+        let over = command.stamp().since(self.start).nanos();
+        prop_assert_eq!(over % DT.nanos(), 0);
+        let index = (over / DT.nanos()) as usize;
+        prop_assert_eq!(self.samples[index], rows[0]);
+        self.samples.truncate(index);
+        self.samples.extend(rows);
+        Ok(())
     }
-    let mut pairs = command.times().iter().zip(command.outputs()[0].rows());
-    let row = pairs.rfind(|(time, _)| command.stamp() + **time < due)?.1;
-    Some([row[0], row[1], row[2]])
+
+    /// From rest to rest inside the limits, by the differences of the positions alone.
+    fn check(&self) -> Result<(), TestCaseError> {
+        for (place, [min, max, speed, push, jerk]) in LIMITS.into_iter().enumerate() {
+            let (mut velocity, mut acceleration) = (0.0, 0.0);
+            for pair in self.samples.windows(2) {
+                let [from, to] = [pair[0][place], pair[1][place]];
+                prop_assert!(min <= to && to <= max, "{to} outside [{min}, {max}]");
+                let now = (to - from) / DT.secs();
+                let pushed = (now - velocity) / DT.secs();
+                let jerked = (pushed - acceleration) / DT.secs();
+                prop_assert!(now.abs() <= speed * (1.0 + 1e-6), "velocity {now}");
+                prop_assert!(pushed.abs() <= push * (1.0 + 1e-6), "acceleration {pushed}");
+                prop_assert!(jerked.abs() <= jerk * (1.0 + 1e-6) + 1e-4, "jerk {jerked}");
+                (velocity, acceleration) = (now, pushed);
+            }
+            prop_assert!(velocity.abs() <= 1e-6, "ends at {velocity} per second");
+        }
+        Ok(())
+    }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn every_command_is_inside_limits_and_steps(rounds in rounds()) {
+    fn every_sample_of_every_command_is_inside_the_limits_and_every_command_ends_at_rest(
+        rounds in rounds(),
+        stops in prop::collection::vec(any::<u8>(), 12),
+    ) {
         let mut engine = Engine::new(&overlapping_arm());
-        let (mut clock, mut effects) = (0.0, Vec::new());
-        let mut last: Option<Arc<crate::safety::SafeCommand>> = None;
-        for (wait, delay, measured, rows) in rounds {
-            clock += wait;
+        let (mut clock, mut effects, mut sent) = (0.0, Vec::new(), 0);
+        let (mut controller, mut inferring) = (Controller::default(), None);
+        for ((wait, delay, measured, rows), stop) in rounds.into_iter().zip(stops) {
             for sample in [joints(clock, measured), frame(0, clock)] {
                 engine.handle(at(clock), Event::Sample(sample), &mut effects);
             }
-            let request = effects.iter().find_map(|effect| match effect {
-                Effect::Infer { request, .. } => Some(*request),
-                _ => None,
-            });
-            effects.clear();
-            let Some(request) = request else { continue };
-            let now = at(clock + delay);
-            engine.handle(now, Event::Inferred { request, result: Ok(inferred(&rows)) }, &mut effects);
-            for effect in effects.drain(..) {
-                let Effect::Decided(Decision { verdict: Verdict::Sent(command), .. }) = effect else { continue };
-                let first = command.stamp() + command.times()[0];
-                prop_assert!(first >= now, "a row of the past");
-                check(&command, playing(last.as_deref(), now, first).unwrap_or(measured))?;
-                last = Some(command);
+            let end = clock + wait;
+            while clock < end {
+                clock += 5.0;
+                if let Some((request, due, rows)) = inferring.take_if(|(_, due, _): &mut (_, f64, Vec<_>)| *due <= clock) {
+                    let result = Ok(inferred(&rows));
+                    engine.handle(at(due.max(clock - 4.0)), Event::Inferred { request, result }, &mut effects);
+                }
+                engine.handle(at(clock), Event::Tick, &mut effects);
             }
+            if stop < 10 {
+                engine.handle(at(clock), Event::Stop, &mut effects);
+            }
+            for effect in effects.drain(..) {
+                match effect {
+                    Effect::Infer { request, .. } => inferring = Some((request, clock + delay, rows.clone())),
+                    Effect::Command(command) => {
+                        sent += 1;
+                        controller.take(&command)?;
+                    }
+                    Effect::Decided(_) | Effect::Report(_) => {}
+                }
+            }
+            controller.check()?;
         }
+        prop_assert!(sent < 10_000);
     }
 }

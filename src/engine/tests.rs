@@ -3,6 +3,7 @@
 use super::*;
 use crate::deploy::samples::arm::{at, frame, instruction, joints};
 use crate::deploy::samples::{arm_with, live_arm, overlapping_arm};
+use crate::safety::SafeCommand;
 use crate::types::Sample;
 
 /// Where the arm rests: shoulder 0 deg, elbow 0.1 rad, gripper half open.
@@ -40,17 +41,37 @@ impl Script {
 
     /// Joints and a frame of `ms`; the request that follows.
     fn request(&mut self, ms: f64, positions: [f64; 3]) -> RequestId {
-        assert_eq!(self.sample(joints(ms, positions)), []);
+        self.sample(joints(ms, positions));
         let effects = self.sample(frame(0, ms));
-        let [Effect::Infer { request, .. }] = &effects[..] else { panic!("{effects:?}") };
+        let [.., Effect::Infer { request, .. }] = &effects[..] else { panic!("{effects:?}") };
         *request
     }
 
+    /// What was decided, and what was commanded where it was sent.
+    fn answer_with_command(
+        &mut self,
+        ms: f64,
+        request: RequestId,
+        rows: &[[f64; 3]],
+    ) -> (Decision, Option<Arc<SafeCommand>>) {
+        let mut effects = self.at(ms, Event::Inferred { request, result: Ok(inferred(rows)) }).into_iter();
+        let Some(Effect::Decided(decision)) = effects.next() else { panic!("no decision") };
+        let command = effects.next().map(|effect| match effect {
+            Effect::Command(command) => command,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!((effects.next(), command.is_some()), (None, decision.verdict == Verdict::Sent));
+        (decision, command)
+    }
+
     fn answer(&mut self, ms: f64, request: RequestId, rows: &[[f64; 3]]) -> Decision {
-        let mut effects = self.at(ms, Event::Inferred { request, result: Ok(inferred(rows)) });
-        assert_eq!(effects.len(), 1, "{effects:?}");
-        let Some(Effect::Decided(decision)) = effects.pop() else { panic!("no decision") };
-        decision
+        self.answer_with_command(ms, request, rows).0
+    }
+
+    /// Ticks from `from` to `to` every 5 ms, and everything that follows.
+    fn ticks(&mut self, from: f64, to: f64) -> Vec<Effect> {
+        let steps = ((to - from) / 5.0) as usize;
+        (0..=steps).flat_map(|step| self.at(from + 5.0 * step as f64, Event::Tick)).collect()
     }
 
     /// The verdict on a chunk inferred from the arm at rest.
@@ -60,26 +81,110 @@ impl Script {
     }
 }
 
+/// The second value of a command's only output, 10 ms apart.
+fn elbow(command: &SafeCommand) -> Vec<f64> {
+    let [output] = command.outputs() else { panic!("not one output") };
+    output.rows().map(|row| row[1]).collect()
+}
+
 #[test]
-fn a_fresh_chunk_becomes_a_command_with_its_rows_at_their_times() {
+fn a_fresh_chunk_becomes_a_command_that_begins_where_the_arm_is_and_ends_at_rest() {
     let mut script = Script::live();
     let request = script.request(0.0, REST);
-    let decision = script.answer(40.0, request, &STEPS);
+    let (decision, command) = script.answer_with_command(40.0, request, &STEPS);
     assert_eq!((decision.chunk_id, decision.stamp), (RequestId(0), at(0.0)));
     assert_eq!((decision.frame_id.as_str(), &*decision.task), ("camera_0_optical", "pick up the cup"));
     assert_eq!((decision.kept_tokens, decision.inference_delay), (17, Span::from_millis(12.0)));
     assert_eq!(decision.verdict.to_string(), "sent");
-    let command = decision.verdict.command().unwrap();
-    // Row 0 belonged to 0 ms and is past; n_action_steps is 3, so row 3 is not executed.
-    assert_eq!(command.times(), [50.0, 100.0].map(Span::from_millis));
-    assert_eq!(command.stamp(), at(0.0));
+    let command = command.unwrap();
+    assert_eq!(command.stamp(), at(40.0));
     let [output] = command.outputs() else { panic!("not one output") };
     assert_eq!(output.names().iter().map(|name| &**name).collect::<Vec<_>>(), ["j1", "j2", "finger"]);
-    // 0.25 - radians(2) and 0.25 - radians(3); 0.01 + 0.04 * opening.
-    let want = [[0.215_093_414_960_113_4, 0.2, 0.034], [0.197_640_122_440_170_1, 0.25, 0.038]];
-    for (got, want) in output.rows().zip(want) {
-        got.iter().zip(want).for_each(|(got, want)| assert!((got - want).abs() < 1e-12, "{got} {want}"));
-    }
+    let rows: Vec<&[f64]> = output.rows().collect();
+    assert_eq!(rows[0], REST);
+    // Nothing was executed before, so that row 0 belongs to now; n_action_steps is 3, so row 2 of 100 ms on is the last.
+    // There the arm comes to rest, as soon as its acceleration and its jerk allow.
+    let (last, want) = (rows.last().unwrap(), [0.197_640_122_440_170_1, 0.25, 0.038]);
+    assert!(last.iter().zip(want).all(|(got, want)| (got - want).abs() < 0.01), "{last:?}");
+    assert!(rows.len() > 11 && rows.len() < 30, "{}", rows.len());
+    assert_eq!(output.velocities().last().unwrap(), [0.0; 3]);
+}
+
+#[test]
+fn a_command_is_renewed_in_time_and_reaches_no_farther_than_its_horizon_and_a_stop() {
+    let mut script = Script { engine: Engine::new(&overlapping_arm()) };
+    let request = script.request(0.0, REST);
+    let (_, first) = script.answer_with_command(
+        0.0,
+        request,
+        &[[1.0, 0.15, 0.5], [2.0, 0.2, 0.6], [3.0, 0.25, 0.7], [4.0, 0.3, 0.8]],
+    );
+    let mut effects = script.ticks(5.0, 40.0);
+    script.sample(joints(45.0, REST));
+    effects.extend(script.ticks(45.0, 80.0));
+    script.sample(joints(85.0, REST));
+    effects.extend(script.ticks(85.0, 130.0));
+    let commands: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Command(command) => Some(command),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(commands.iter().map(|command| command.stamp()).collect::<Vec<_>>(), [at(100.0)]);
+    // The same path, 100 ms on.
+    assert_eq!(elbow(&first.unwrap())[10..], elbow(commands[0]));
+}
+
+#[test]
+fn an_arm_whose_joints_fall_silent_comes_to_rest() {
+    let mut script = Script { engine: Engine::new(&overlapping_arm()) };
+    let request = script.request(0.0, REST);
+    script.answer(0.0, request, &STEPS);
+    assert_eq!(script.ticks(5.0, 50.0), []);
+    // The joints may be 50 ms old.
+    let effects = script.at(55.0, Event::Tick);
+    let [Effect::Report(report), Effect::Command(stop)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(report.to_string(), "not ready: joint_states.j1: 55.000 ms old, at most 50.000 ms");
+    let elbow = elbow(stop);
+    // Not faster than 4 rad/s: 40 rad/s2 and 800 rad/s3 stop it within 0.15 s and 0.3 rad.
+    assert!(elbow.len() < 17 && (elbow.last().unwrap() - elbow[0]).abs() < 0.3, "{elbow:?}");
+    assert!(!script.ticks(60.0, 300.0).iter().any(|effect| matches!(effect, Effect::Command(_))));
+}
+
+#[test]
+fn a_stop_ends_the_motion_and_the_next_chunk_begins_a_new_one() {
+    let mut script = Script { engine: Engine::new(&overlapping_arm()) };
+    let request = script.request(0.0, REST);
+    let (_, first) = script.answer_with_command(0.0, request, &STEPS);
+    let effects = script.at(20.0, Event::Stop);
+    let [Effect::Command(stop)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((stop.stamp(), elbow(stop)[0]), (at(20.0), elbow(&first.unwrap())[2]));
+    assert_eq!(script.at(25.0, Event::Stop), [], "it is stopping already");
+    let request = script.request(60.0, REST);
+    assert_eq!(script.answer(61.0, request, &STEPS).verdict, Verdict::Sent);
+}
+
+#[test]
+fn a_clock_that_goes_back_stops_the_arm_where_it_is() {
+    let mut script = Script { engine: Engine::new(&overlapping_arm()) };
+    let request = script.request(5000.0, REST);
+    let (_, first) = script.answer_with_command(5000.0, request, &STEPS);
+    script.ticks(5005.0, 5030.0);
+    let effects = script.at(30.0, Event::Tick);
+    let [Effect::Report(report), Effect::Command(stop), ..] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(report.to_string(), "the clock went back by 5000.000 ms");
+    assert_eq!((stop.stamp(), elbow(stop)[0]), (at(30.0), elbow(&first.unwrap())[3]));
+}
+
+#[test]
+fn what_was_under_way_when_the_process_stood_still_is_given_up() {
+    let mut script = Script { engine: Engine::new(&overlapping_arm()) };
+    let request = script.request(0.0, REST);
+    script.answer(0.0, request, &STEPS);
+    let effects = script.at(151.0, Event::Tick);
+    assert_eq!(effects[0].clone(), Effect::Report(Report::StoodStill { passed: Span::from_millis(151.0) }));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Command(_))), "{effects:?}");
 }
 
 #[test]
@@ -87,7 +192,7 @@ fn with_dry_run_no_command_exists() {
     let mut script = Script { engine: Engine::new(&arm_with(&[])) };
     let request = script.request(0.0, REST);
     let decision = script.answer(0.0, request, &STEPS);
-    assert_eq!((decision.verdict.to_string().as_str(), decision.verdict.command()), ("dry_run", None));
+    assert_eq!(decision.verdict.to_string(), "dry_run");
     assert_eq!(script.engine.health(at(0.0)).counts.dry_run, 1);
 }
 
@@ -131,8 +236,9 @@ fn one_inference_runs_at_a_time_and_at_the_given_rate() {
     script.answer(250.0, request, &STEPS);
     script.sample(joints(390.0, REST));
     assert_eq!(script.sample(frame(0, 390.0)), []);
-    assert_eq!(script.at(399.0, Event::Tick), [], "5 Hz, counted from 200 ms");
-    assert!(matches!(script.at(400.0, Event::Tick)[..], [Effect::Infer { request: RequestId(2), .. }]));
+    let is_inference = |effect: &Effect| matches!(effect, Effect::Infer { .. });
+    assert!(!script.at(399.0, Event::Tick).iter().any(is_inference), "5 Hz, counted from 200 ms");
+    assert!(matches!(script.at(400.0, Event::Tick)[..], [.., Effect::Infer { request: RequestId(2), .. }]));
 }
 
 #[test]
@@ -273,20 +379,17 @@ fn after_a_running_command(ms: f64, position: f64) -> String {
 
 #[test]
 fn the_first_step_is_measured_from_the_command_that_is_still_running() {
-    assert_eq!(after_a_running_command(90.0, 0.29), "sent");
-    assert_eq!(
-        after_a_running_command(90.0, 0.31),
-        "rejected: joint_trajectory `j2` row 0 steps from 0.2 to 0.31 rad, wanted at most 0.1"
-    );
+    // At 90 ms it is on its way from 0.2 to 0.25.
+    assert_eq!(after_a_running_command(90.0, 0.33), "sent");
+    let refused = after_a_running_command(90.0, 0.35);
+    assert!(refused.starts_with("rejected: joint_trajectory `j2` row 0 steps from 0.24"), "{refused}");
 }
 
 #[test]
 fn a_row_that_takes_the_place_of_another_follows_the_one_before() {
-    assert_eq!(after_a_running_command(100.0, 0.11), "sent");
-    assert_eq!(
-        after_a_running_command(100.0, 0.31),
-        "rejected: joint_trajectory `j2` row 0 steps from 0.2 to 0.31 rad, wanted at most 0.1"
-    );
+    assert_eq!(after_a_running_command(100.0, 0.16), "sent");
+    let refused = after_a_running_command(100.0, 0.36);
+    assert!(refused.starts_with("rejected: joint_trajectory `j2` row 0 steps from 0.25"), "{refused}");
 }
 
 #[test]
@@ -317,7 +420,8 @@ fn after_a_dry_run_is_asked_for_nothing_is_sent() {
     let request = script.request(0.0, REST);
     assert_eq!(script.answer(0.0, request, &STEPS).verdict.to_string(), "sent");
     let request = script.request(200.0, REST);
-    assert_eq!(script.at(201.0, Event::DryRun), [Effect::Halt]);
+    let effects = script.at(201.0, Event::DryRun);
+    assert!(effects.iter().all(|effect| matches!(effect, Effect::Command(_))), "{effects:?}");
     assert_eq!(script.answer(202.0, request, &STEPS).verdict, Verdict::DryRun);
 }
 
@@ -332,5 +436,5 @@ fn a_model_slower_than_the_camera_answers_one_frame_and_is_then_given_the_newest
     let effects = script.at(325.0, Event::Inferred { request, result: Ok(inferred(&STEPS)) });
     let [Effect::Decided(late), Effect::Infer { observation, .. }] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!((late.stamp, observation.stamp), (at(0.0), at(320.0)));
-    assert_eq!(late.verdict.command(), None, "{}", late.verdict);
+    assert_eq!(late.verdict.to_string(), "rejected: late: the last of 3 rows was due 225.000 ms ago");
 }

@@ -109,6 +109,7 @@ mod tests {
 
     const PROFILE: &str = "format: 1
 robot: r
+control_rate_hz: 100
 inputs: []
 outputs:
 - kind: joint_trajectory
@@ -121,8 +122,8 @@ outputs:
     continuous_joints: [wrist]
     ask: {node: /arm_controller, manager: /controller_manager}
   joints:
-  - {joint: elbow, action: a, unit: rad, sign: 1, offset: 0, min: -1, max: 1, max_step: 0.1}
-  - {joint: wrist, action: b, unit: rad, sign: 1, offset: 0, min: -1, max: 1, max_step: 0.1}
+  - {joint: elbow, action: a, unit: rad, sign: 1, offset: 0, min: -1, max: 1, max_step: 0.1, max_velocity: 1, max_acceleration: 5, max_jerk: 50}
+  - {joint: wrist, action: b, unit: rad, sign: 1, offset: 0, min: -1, max: 1, max_step: 0.1, max_velocity: 1, max_acceleration: 5, max_jerk: 50}
 ";
 
     #[test]

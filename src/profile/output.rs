@@ -89,6 +89,21 @@ pub struct PoseLimits {
     pub max_step_m: f64,
     /// Largest angle from one row to the next, rad, positive and at most pi.
     pub max_step_rad: f64,
+    /// How it moves along each axis of the frame, m.
+    pub linear: MotionLimits,
+    /// How it turns about each axis of the frame, rad.
+    pub angular: MotionLimits,
+}
+
+/// Bounds of a value that goes from one row to the next, in its unit; all positive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MotionLimits {
+    /// Largest velocity, per second.
+    pub max_velocity: f64,
+    /// Largest acceleration, per second squared.
+    pub max_acceleration: f64,
+    /// Largest jerk, per second cubed.
+    pub max_jerk: f64,
 }
 
 /// Bounds of a velocity.
@@ -158,6 +173,15 @@ impl Output {
         }
     }
 
+    /// Whether its values go from one row to the next on a path.
+    pub fn is_sampled(&self) -> bool {
+        match &self.content {
+            Content::Values { dims, .. } => dims.iter().any(|dim| dim.motion.is_some()),
+            Content::EefPose { .. } => true,
+            Content::EefTwist { .. } => false,
+        }
+    }
+
     /// Values that each carry one action; empty where the output moves the end effector.
     pub fn dims(&self) -> &[OutputDim] {
         match &self.content {
@@ -207,6 +231,8 @@ pub struct OutputDim {
     pub carries: Carries,
     /// What may be published.
     pub limits: Limits,
+    /// How it may move; `None` where the value is one after the other.
+    pub motion: Option<MotionLimits>,
 }
 
 /// How an action becomes a published value.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use vla_bundle::Unit;
 
 use super::camera::RawCamera;
-use super::{FORMAT, Feed, FeedRule, JointStates, Limits, MeasuredJoint, Output, Profile};
+use super::{FORMAT, Feed, FeedRule, JointStates, Limits, MeasuredJoint, MotionLimits, Output, Profile};
 use output::RawOutput;
 
 #[derive(Deserialize)]
@@ -21,6 +21,8 @@ use output::RawOutput;
 pub(super) struct RawProfile {
     format: u32,
     robot: String,
+    control_rate_hz: Option<f64>,
+    actuation_latency_ms: Option<f64>,
     inputs: Vec<RawInput>,
     outputs: Vec<RawOutput>,
 }
@@ -93,6 +95,15 @@ impl Problems {
         }
     }
 
+    /// Velocity, acceleration and jerk, with the names of their fields.
+    fn motion(&mut self, at: &str, fields: [(&str, f64); 3]) -> MotionLimits {
+        for (field, value) in fields {
+            self.positive(at, field, value);
+        }
+        let [max_velocity, max_acceleration, max_jerk] = fields.map(|(_, value)| value);
+        MotionLimits { max_velocity, max_acceleration, max_jerk }
+    }
+
     fn limits(&mut self, at: &str, [min, max]: [f64; 2], max_step: f64) -> Limits {
         if min >= max {
             self.add(at, &format!("`min` is {min} and `max` is {max}, wanted two numbers in this order"));
@@ -110,6 +121,8 @@ pub(super) fn check(raw: RawProfile, folder: &Path) -> Result<Profile, Vec<Strin
     let mut problems = Problems::default();
     let mut profile = Profile {
         robot: raw.robot,
+        control_rate_hz: raw.control_rate_hz,
+        actuation_latency_ms: raw.actuation_latency_ms.unwrap_or(0.0),
         cameras: Vec::new(),
         joint_states: None,
         eef: None,
@@ -124,6 +137,7 @@ pub(super) fn check(raw: RawProfile, folder: &Path) -> Result<Profile, Vec<Strin
     for output in profile.outputs.iter().filter(|output| output.actions().next().is_none()) {
         problems.add(&format!("output `{}`", output.kind().word()), "it is empty");
     }
+    control(&profile, &mut problems);
     eef::check(&profile, &mut problems);
     problems.unique("camera", profile.cameras.iter().map(|c| c.camera.as_str()));
     let measured = profile.joint_states.iter().flat_map(|j| &j.joints);
@@ -132,6 +146,20 @@ pub(super) fn check(raw: RawProfile, folder: &Path) -> Result<Profile, Vec<Strin
     problems.unique("state", by_joints.chain(state::fed(&profile)));
     problems.unique("moved joint", profile.outputs.iter().flat_map(Output::joints));
     if problems.0.is_empty() { Ok(profile) } else { Err(problems.0) }
+}
+
+/// What goes from row to row is sampled, and nobody but the robot's maker knows how often its controller wants that.
+fn control(profile: &Profile, problems: &mut Problems) {
+    if let Some(rate) = profile.control_rate_hz {
+        problems.positive("robot", "control_rate_hz", rate);
+    } else if let Some(output) = profile.outputs.iter().find(|output| output.is_sampled()) {
+        let at = format!("output `{}`", output.kind().word());
+        problems.add(&at, "`control_rate_hz` is missing: so often its commands are sampled");
+    }
+    if profile.actuation_latency_ms < 0.0 {
+        let latency = profile.actuation_latency_ms;
+        problems.add("robot", &format!("`actuation_latency_ms` is {latency}, wanted at least 0"));
+    }
 }
 
 fn take_input(input: RawInput, folder: &Path, profile: &mut Profile, problems: &mut Problems) {

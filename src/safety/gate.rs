@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{SafeCommand, SafeOutput, Violation, pose, twist, values};
+use super::{SafeCommand, Violation, pose, twist, values};
 use crate::deploy::{Action, Content, Deployment, Output};
 use crate::execute::Schedule;
-use crate::time::Stamp;
+use crate::time::{Span, Stamp};
 use crate::types::{Chunk, Measured, Robot};
 
-/// Turns chunks into commands, or says why not.
+/// Turns chunks into rows that may be followed, or says why not.
 #[derive(Debug)]
 pub struct Gate {
     actions: Vec<Action>,
@@ -27,6 +27,19 @@ pub struct Basis<'a> {
     pub at_observation: Measured<'a>,
     /// Where it is now.
     pub measured: Measured<'a>,
+    /// When the first row is due.
+    pub start: Stamp,
+    /// The row that is being followed now, of all outputs; `None` where the robot holds.
+    pub following: Option<&'a [f64]>,
+}
+
+/// Rows that passed, in the outputs' units.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Targets {
+    /// Executed time of the first row; the others follow an action's length apart.
+    pub first: Span,
+    /// The values of all outputs, one output after the other; row-major.
+    pub values: Vec<f64>,
 }
 
 impl Gate {
@@ -40,7 +53,7 @@ impl Gate {
         }
     }
 
-    /// The command that `rows` of a chunk come to.
+    /// What `rows` of a chunk come to; before the first of them the one that is past, because the path comes from there.
     ///
     /// # Errors
     /// The first [`Violation`], in the order of outputs, rows and values.
@@ -50,28 +63,61 @@ impl Gate {
         schedule: Schedule,
         rows: Range<usize>,
         basis: Basis<'_>,
-    ) -> Result<SafeCommand, Violation> {
+    ) -> Result<Targets, Violation> {
         self.shape(chunk)?;
         self.finite(chunk)?;
-        let times = rows.clone().map(|row| schedule.due(row).since(schedule.stamp)).collect();
-        let mut outputs = Vec::with_capacity(self.outputs.len());
+        let past = rows.start.checked_sub(1).and_then(|row| Some((row, chunk.rows().nth(row)?)));
+        let mut outputs: Vec<(usize, Vec<f64>)> = Vec::with_capacity(self.outputs.len());
         for (index, output) in self.outputs.iter().enumerate() {
-            let start = schedule.due(rows.start);
-            let before = Before { last: self.last.as_deref(), output: index, start, basis };
-            let rows = chunk.rows().enumerate().skip(rows.start).take(rows.len());
-            let (values, stops) = match &output.content {
-                Content::Values(dims) => values::judge(output, dims, rows, before)?,
-                Content::Pose(rule) => (pose::judge(rule, rows, before)?, [false; 7].into()),
-                Content::Twist(rule) => (twist::judge(rule, schedule.action_dt, rows, before)?, [true; 6].into()),
+            let column: usize = outputs.iter().map(|(width, _)| width).sum();
+            let before = Before {
+                last: self.last.as_deref(),
+                output: index,
+                columns: column..column + output.names.len(),
+                basis,
             };
-            outputs.push(SafeOutput { names: Arc::clone(&output.names), values, stops });
+            let rows = chunk.rows().enumerate().skip(rows.start).take(rows.len());
+            let values = match &output.content {
+                Content::Values(dims) => values::judge(output, dims, rows, &before)?,
+                Content::Pose(rule) => pose::judge(rule, rows, &before)?,
+                Content::Twist(rule) => twist::judge(rule, schedule.action_dt, rows, &before)?,
+            };
+            let past = past.map(|past| match &output.content {
+                Content::Values(dims) => values::past(output, dims, past, &before),
+                Content::Pose(rule) => pose::past(rule, past, &before),
+                Content::Twist(_) => Ok(vec![0.0; output.names.len()]),
+            });
+            outputs.push((output.names.len(), [past.transpose()?.unwrap_or_default(), values].concat()));
         }
-        Ok(SafeCommand { stamp: schedule.stamp, times, row_length: schedule.action_dt, outputs })
+        let first = rows.start.saturating_sub(1);
+        let width: usize = outputs.iter().map(|(width, _)| width).sum();
+        let mut values = Vec::with_capacity((rows.end - first) * width);
+        for row in 0..rows.end - first {
+            for (width, output) in &outputs {
+                values.extend(output.iter().skip(row * width).take(*width));
+            }
+        }
+        Ok(Targets { first: schedule.due(first), values })
     }
 
-    /// Remembers what was sent: the next command continues it.
+    /// Remembers what was sent: the next chunk continues it.
     pub fn sent(&mut self, command: Arc<SafeCommand>) {
         self.last = Some(command);
+    }
+
+    /// The clock jumped by `by`: what was sent is due that much later.
+    pub fn shift(&mut self, by: Span) {
+        self.last = self.last.as_ref().map(|last| Arc::new(last.shifted(by)));
+    }
+
+    #[cfg(test)]
+    pub(super) fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// What was sent last.
+    pub fn last(&self) -> Option<&SafeCommand> {
+        self.last.as_deref()
     }
 
     fn shape(&self, chunk: &Chunk<Robot>) -> Result<(), Violation> {
@@ -92,34 +138,28 @@ impl Gate {
     }
 }
 
-/// What an output did before the command that is judged.
-#[derive(Clone, Copy, Debug)]
+/// What an output did before the rows that are judged.
+#[derive(Clone, Debug)]
 pub(super) struct Before<'a> {
     last: Option<&'a SafeCommand>,
     /// Index of the output.
     output: usize,
-    /// When the first row of the new command is due.
-    pub start: Stamp,
+    /// Its values in a row of all outputs.
+    columns: Range<usize>,
     pub basis: Basis<'a>,
 }
 
 impl<'a> Before<'a> {
-    /// The row that was last commanded for a time before the new command's first row.
+    /// The row that is being followed; where the robot holds, what was last commanded.
     pub fn commanded(&self) -> Option<&'a [f64]> {
-        let last = self.last?;
-        last.row(self.output, last.row_before(self.start)?)
+        self.running().or_else(|| {
+            let last = self.last?;
+            last.row(self.output, last.row_before(self.output, self.basis.start)?)
+        })
     }
 
-    /// The same, while rows of its command are still to come. A command that has run out says nothing: the robot has
-    /// come to rest, wherever that is.
+    /// The row that is being followed. A robot that holds says nothing: it has come to rest, wherever that is.
     pub fn running(&self) -> Option<&'a [f64]> {
-        self.last.filter(|last| last.is_running(self.basis.now)).and_then(|_| self.commanded())
-    }
-
-    /// The row that is still in effect when the new command's first row takes its place.
-    pub fn in_effect(&self) -> Option<&'a [f64]> {
-        let last = self.last?;
-        let row = last.row_before(self.start)?;
-        last.end(row).filter(|end| *end >= self.start).and_then(|_| last.row(self.output, row))
+        self.basis.following?.get(self.columns.clone())
     }
 }

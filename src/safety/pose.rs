@@ -7,7 +7,7 @@ use super::eef::{Row, difference, in_base};
 use super::gate::Before;
 use crate::deploy::{Aim, PoseRule};
 use crate::geometry::{Pose, Rotation, norm, sum};
-use crate::profile::OutputKind;
+use crate::profile::{OutputKind, Workspace};
 
 /// x, y, z in m and the quaternion x, y, z, w for each of `rows` (index in the chunk, actions), row-major.
 ///
@@ -15,7 +15,7 @@ use crate::profile::OutputKind;
 pub(super) fn judge<'a>(
     rule: &PoseRule,
     rows: impl ExactSizeIterator<Item = (usize, &'a [f64])>,
-    before: Before<'_>,
+    before: &Before<'_>,
 ) -> Result<Vec<f64>, Violation> {
     let mut values = Vec::with_capacity(rows.len() * 7);
     let mut row_before = None;
@@ -29,13 +29,24 @@ pub(super) fn judge<'a>(
     Ok(values)
 }
 
+/// The row before the first, which is not executed any more: where the pose is on its way from.
+pub(super) fn past(
+    rule: &PoseRule,
+    (index, actions): (usize, &[f64]),
+    before: &Before<'_>,
+) -> Result<Vec<f64>, Violation> {
+    let row = Row { output: OutputKind::EefPose, index };
+    let pose = Slot { rule, row, row_before: None, before }.past(actions)?;
+    Ok(pose.position.into_iter().chain(pose.rotation.xyzw()).collect())
+}
+
 /// One pose on its way through the gate, and what was before it.
 struct Slot<'a> {
     rule: &'a PoseRule,
     row: Row,
     /// The pose in the row before, of the same command.
     row_before: Option<Pose>,
-    before: Before<'a>,
+    before: &'a Before<'a>,
 }
 
 impl Slot<'_> {
@@ -51,6 +62,26 @@ impl Slot<'_> {
         self.row.near("rotation", (rotation.angle_to(from.rotation), limits.max_step_rad), Unit::Rad)?;
         let seen = self.row_before.or_else(|| self.commanded()).unwrap_or(from);
         Ok(Pose { position, rotation: rotation.nearer_to(seen.rotation) })
+    }
+
+    /// What the pose was meant to be; of a change, what it is added to.
+    fn past(&self, actions: &[f64]) -> Result<Pose, Violation> {
+        let from_row_to_row = |aim| match aim {
+            Aim::By { reference: Reference::ChunkStart, .. } | Aim::At => None,
+            Aim::By { reference, .. } => Some(reference),
+        };
+        let position = match from_row_to_row(self.rule.position_aim) {
+            Some(reference) => self.base(reference)?.position,
+            None => self.position(actions)?,
+        };
+        let rotation = match from_row_to_row(self.rule.rotation_aim) {
+            Some(reference) => self.base(reference)?.rotation,
+            None => self.rotation(actions)?,
+        };
+        let Workspace { min, max } = self.rule.limits.workspace;
+        let mut inside = position;
+        inside.iter_mut().zip(min).zip(max).for_each(|((value, min), max)| *value = value.clamp(min, max));
+        Ok(Pose { position: inside, rotation })
     }
 
     fn position(&self, actions: &[f64]) -> Result<[f64; 3], Violation> {

@@ -27,16 +27,37 @@ fn gate(io: &str, robot: &str) -> Gate {
     Gate::new(&Deployment::check(&bundle(io, &["front"]), &profile(robot), parameters(&[])).unwrap())
 }
 
+/// Executed time is the tests' time.
 fn schedule(ms: f64) -> Schedule {
-    Schedule { stamp: at(ms), action_dt: Span::from_millis(50.0), n_action_steps: 3 }
+    Schedule { anchor: Span::from_millis(ms), action_dt: Span::from_millis(50.0), n_action_steps: 3 }
+}
+
+/// The arm at `ms`, where a chunk that was observed there begins.
+fn basis(ms: f64, [observed, measured]: [Measured<'_>; 2]) -> Basis<'_> {
+    Basis { now: at(ms), at_observation: observed, measured, start: at(ms), following: None }
+}
+
+/// The rows of the only output.
+fn rows<'a>(gate: &Gate, targets: &'a Targets) -> Vec<&'a [f64]> {
+    let [output] = gate.outputs() else { panic!("not one output") };
+    targets.values.chunks_exact(output.names.len()).collect()
+}
+
+/// A command of these rows, the last one followed by `stop` where it has one.
+fn sent(gate: &mut Gate, ms: f64, targets: &Targets, stop: Option<&[f64]>) {
+    let mut output = SafeOutput::path(&gate.outputs()[0].names, Span::from_millis(50.0));
+    output.values = [&targets.values, stop.unwrap_or_default()].concat();
+    let rows = output.rows().len();
+    output.times = (0..rows).map(|row| Span::from_millis(50.0).times(row as i64)).collect();
+    gate.sent(Arc::new(SafeCommand { stamp: at(ms), outputs: vec![output] }));
 }
 
 /// The second value of every row of the command for three rows of a chunk observed and passed at `ms`.
 fn elbow(gate: &Gate, ms: f64, changes: [f64; 4], measured: &[f64]) -> Result<Vec<f64>, String> {
-    let rows = changes.map(|change| [0.0, change, 0.5]).concat();
-    let basis = Basis { now: at(ms), at_observation: joints(&REST), measured: joints(measured) };
-    let command = gate.pass(&Chunk::new(rows, 3).unwrap(), schedule(ms), 0..3, basis).map_err(|e| e.to_string())?;
-    Ok(command.outputs()[0].rows().map(|row| row[1]).collect())
+    let changed = changes.map(|change| [0.0, change, 0.5]).concat();
+    let basis = basis(ms, [joints(&REST), joints(measured)]);
+    let targets = gate.pass(&Chunk::new(changed, 3).unwrap(), schedule(ms), 0..3, basis).map_err(|e| e.to_string())?;
+    Ok(rows(gate, &targets).iter().map(|row| row[1]).collect())
 }
 
 fn assert_near(got: &[f64], want: &[f64]) {
@@ -59,11 +80,10 @@ fn a_change_from_the_measured_position_adds_up_from_where_the_arm_is() {
 #[test]
 fn a_change_from_the_last_command_continues_it_although_the_arm_sags() {
     let mut gate = delta_arm("last_command");
-    let basis = Basis { now: at(0.0), at_observation: joints(&REST), measured: joints(&REST) };
-    let rows = [[0.0, 0.1, 0.5]; 4].concat();
-    let first = gate.pass(&Chunk::new(rows, 3).unwrap(), schedule(0.0), 0..3, basis).unwrap();
-    assert_near(&first.outputs()[0].rows().map(|row| row[1]).collect::<Vec<_>>(), &[0.15, 0.2, 0.25]);
-    gate.sent(Arc::new(first));
+    let chunk = Chunk::new([[0.0, 0.1, 0.5]; 4].concat(), 3).unwrap();
+    let first = gate.pass(&chunk, schedule(0.0), 0..3, basis(0.0, [joints(&REST); 2])).unwrap();
+    assert_near(&rows(&gate, &first).iter().map(|row| row[1]).collect::<Vec<_>>(), &[0.15, 0.2, 0.25]);
+    sent(&mut gate, 0.0, &first, None);
     // 200 ms on the command has run out at 0.25; the arm hangs at 0.22.
     let got = elbow(&gate, 200.0, [0.1, 0.1, 0.1, 0.1], &[0.25, 0.22, 0.03]).unwrap();
     assert_near(&got, &[0.3, 0.35, 0.4]);
@@ -101,18 +121,16 @@ outputs:
     gate(io, robot)
 }
 
-fn pass_inputs(gate: &Gate, ms: f64, rows: [[f64; 2]; 4]) -> Result<SafeCommand, String> {
-    let basis = Basis { now: at(ms), at_observation: joints(&[]), measured: joints(&[]) };
+fn pass_inputs(gate: &Gate, ms: f64, rows: [[f64; 2]; 4]) -> Result<Targets, String> {
+    let basis = basis(ms, [joints(&[]); 2]);
     gate.pass(&Chunk::new(rows.concat(), 2).unwrap(), schedule(ms), 0..3, basis).map_err(|e| e.to_string())
 }
 
 #[test]
 fn a_controller_input_starts_at_rest_and_its_gripper_anywhere() {
     let gate = input_gate();
-    let command = pass_inputs(&gate, 0.0, [[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]]).unwrap();
-    let rows: Vec<&[f64]> = command.outputs()[0].rows().collect();
-    assert_eq!(rows, [[-1.0, 0.25], [1.0, -0.2], [-1.0, 0.1]]);
-    assert_eq!(command.outputs()[0].stop_after(1).unwrap(), [1.0, 0.0]);
+    let targets = pass_inputs(&gate, 0.0, [[0.25, 0.9], [-0.2, 0.1], [0.1, 0.8], [0.0, 0.0]]).unwrap();
+    assert_eq!(rows(&gate, &targets), [[-1.0, 0.25], [1.0, -0.2], [-1.0, 0.1]]);
     let fast = pass_inputs(&gate, 0.0, [[0.75, 0.9]; 4]).unwrap_err();
     assert_eq!(fast, "controller_input `eef_x` row 0 steps from 0 to 0.75 controller_input, wanted at most 0.5");
 }
@@ -120,7 +138,8 @@ fn a_controller_input_starts_at_rest_and_its_gripper_anywhere() {
 #[test]
 fn a_controller_input_steps_from_the_row_in_effect_until_that_is_over() {
     let mut gate = input_gate();
-    gate.sent(Arc::new(pass_inputs(&gate, 0.0, [[0.25, 0.9], [0.3, 0.9], [0.4, 0.9], [0.0, 0.9]]).unwrap()));
+    let running = pass_inputs(&gate, 0.0, [[0.25, 0.9], [0.3, 0.9], [0.4, 0.9], [0.0, 0.9]]).unwrap();
+    sent(&mut gate, 0.0, &running, Some(&[-1.0, 0.0]));
     // The last row was due at 100 ms and is over at 150.
     assert!(pass_inputs(&gate, 150.0, [[0.85, 0.9]; 4]).is_ok());
     let slow = pass_inputs(&gate, 151.0, [[0.85, 0.9]; 4]).unwrap_err();
@@ -132,8 +151,22 @@ fn a_gripper_reaches_both_its_ends_exactly() {
     let robot =
         ARM_PROFILE.replace("open: 0.05, closed: 0.01, max_step: 0.04", "open: 1.491, closed: -0.6213, max_step: 3");
     let gate = gate(ARM_IO, &robot);
-    let basis = Basis { now: at(0.0), at_observation: joints(&REST), measured: joints(&REST) };
-    let rows = [[0.0, 0.1, 1.0], [0.0, 0.1, 0.0], [0.0, 0.1, 1.2], [0.0, 0.1, -0.1]].concat();
-    let command = gate.pass(&Chunk::new(rows, 3).unwrap(), schedule(0.0), 0..3, basis).unwrap();
-    assert_eq!(command.outputs()[0].rows().map(|row| row[2]).collect::<Vec<_>>(), [1.491, -0.6213, 1.491]);
+    let chunk = [[0.0, 0.1, 1.0], [0.0, 0.1, 0.0], [0.0, 0.1, 1.2], [0.0, 0.1, -0.1]].concat();
+    let basis = basis(0.0, [joints(&REST); 2]);
+    let targets = gate.pass(&Chunk::new(chunk, 3).unwrap(), schedule(0.0), 0..3, basis).unwrap();
+    assert_eq!(rows(&gate, &targets).iter().map(|row| row[2]).collect::<Vec<_>>(), [1.491, -0.6213, 1.491]);
+}
+
+#[test]
+fn a_row_that_is_past_is_where_the_path_comes_from() {
+    let chunk = Chunk::new([[0.0, 0.12, 0.5], [1.0, 0.05, 0.5], [2.0, 0.1, 0.5], [3.0, 0.3, 0.5]].concat(), 3).unwrap();
+    let past = |gate: &Gate| {
+        let targets = gate.pass(&chunk, schedule(0.0), 1..3, basis(10.0, [joints(&REST); 2])).unwrap();
+        assert_eq!((targets.first, rows(gate, &targets).len()), (Span::ZERO, 3));
+        rows(gate, &targets)[0][1]
+    };
+    assert_eq!(past(&gate(ARM_IO, ARM_PROFILE)), 0.12);
+    // A change of 0.06 rad from where the arm was when it was observed; from row to row, where it is now.
+    assert!((past(&delta_arm("chunk_start")) - 0.16).abs() < 1e-12);
+    assert_eq!(past(&delta_arm("measured")), 0.1);
 }

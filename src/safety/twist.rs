@@ -41,11 +41,11 @@ pub(super) fn judge<'a>(
     rule: &TwistRule,
     length: Span,
     rows: impl ExactSizeIterator<Item = (usize, &'a [f64])>,
-    before: Before<'_>,
+    before: &Before<'_>,
 ) -> Result<Vec<f64>, Violation> {
     let mut values = Vec::with_capacity(rows.len() * 6);
-    let mut velocity = before.in_effect().and_then(Velocity::of).unwrap_or(Velocity::NONE);
-    let until_start = before.start.since(before.basis.now).max(Span::ZERO);
+    let mut velocity = before.commanded().and_then(Velocity::of).unwrap_or(Velocity::NONE);
+    let until_start = before.basis.start.since(before.basis.now).max(Span::ZERO);
     let mut pose = before.basis.measured.eef.map(|pose| velocity.from(pose, until_start));
     for (index, actions) in rows {
         let row = Row { output: OutputKind::EefTwist, index };

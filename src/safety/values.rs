@@ -10,13 +10,13 @@ use crate::deploy::{Output, OutputDim, Rest, Rule};
 use crate::profile::{Limits, OutputKind};
 use crate::types::Measured;
 
-/// The values of `rows` (index in the chunk, actions), row-major, and which of them are 0 when nothing moves.
+/// The values of `rows` (index in the chunk, actions), row-major.
 pub(super) fn judge<'a>(
     output: &Output,
     dims: &[OutputDim],
     rows: impl ExactSizeIterator<Item = (usize, &'a [f64])>,
-    before: Before<'_>,
-) -> Result<(Vec<f64>, Arc<[bool]>), Violation> {
+    before: &Before<'_>,
+) -> Result<Vec<f64>, Violation> {
     let mut values: Vec<f64> = Vec::with_capacity(rows.len() * dims.len());
     for (row, actions) in rows {
         for (place, (dim, name)) in dims.iter().zip(output.names.iter()).enumerate() {
@@ -25,7 +25,19 @@ pub(super) fn judge<'a>(
             values.push(slot.value(actions)?);
         }
     }
-    Ok((values, dims.iter().map(|dim| dim.rest == Rest::Zero).collect()))
+    Ok(values)
+}
+
+/// The row before the first, which is not executed any more: where the values are on their way from.
+pub(super) fn past(
+    output: &Output,
+    dims: &[OutputDim],
+    (row, actions): (usize, &[f64]),
+    before: &Before<'_>,
+) -> Result<Vec<f64>, Violation> {
+    let slots = dims.iter().zip(output.names.iter()).enumerate();
+    let slot = |(place, (dim, name))| Slot { target: (output.kind, name), place, dim, row, row_before: None, before };
+    slots.map(|at| slot(at).past(actions)).collect()
 }
 
 /// One value of one row on its way through the gate, and what it was before.
@@ -37,7 +49,7 @@ struct Slot<'a> {
     row: usize,
     /// The value in the row before, of the same command.
     row_before: Option<f64>,
-    before: Before<'a>,
+    before: &'a Before<'a>,
 }
 
 impl Slot<'_> {
@@ -61,6 +73,16 @@ impl Slot<'_> {
         Err(Violation::Step { at: self.at(), row, from, value, max_step: limits.max_step, unit })
     }
 
+    /// What the value was meant to be; of a change, what it is added to.
+    fn past(&self, actions: &[f64]) -> Result<f64, Violation> {
+        let is_from_row_to_row =
+            matches!(self.dim.rule, Rule::Delta { reference, .. } if reference != Reference::ChunkStart);
+        let action = actions.get(self.dim.action).copied();
+        let value = if is_from_row_to_row { self.resolve(0.0) } else { action.and_then(|action| self.resolve(action)) };
+        let value = value.ok_or_else(|| self.unmeasured())?;
+        Ok(value.clamp(self.dim.limits.min, self.dim.limits.max))
+    }
+
     /// The published value that an action means; `None` where what it is added to is unknown.
     fn resolve(&self, action: f64) -> Option<f64> {
         let Rule::Delta { gain, reference } = self.dim.rule else { return self.dim.rule.absolute(action) };
@@ -79,7 +101,7 @@ impl Slot<'_> {
     fn previous(&self) -> Option<f64> {
         let value = |row: &[f64]| row.get(self.place).copied();
         let still = match self.dim.rest {
-            Rest::Zero => self.before.in_effect(),
+            Rest::Zero => self.before.commanded(),
             Rest::Measured(_) | Rest::Unknown => self.before.running(),
         };
         self.row_before.or_else(|| still.and_then(value)).or_else(|| self.at_rest(self.before.basis.measured))

@@ -31,5 +31,5 @@ fn the_report_sums_up_the_kept_tokens_of_every_chunk_that_it_writes_beside_the_c
     assert!(kept.len() == 2 && kept[0] > 0 && kept[1] < PATCHES, "{kept:?}");
     let want = format!("\nkept tokens  min {}, median {}, max {}\n", kept[0], kept[1], kept[1]);
     assert!(text.contains("\nsent              2\n") && text.contains(&want), "{text}");
-    assert_eq!(run.topic("/vla_node/joint_trajectory").unwrap().count, 2);
+    assert!(run.topic("/vla_node/joint_trajectory").unwrap().count >= 2);
 }

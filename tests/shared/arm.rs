@@ -50,7 +50,7 @@ impl Arm<'_> {
         let camera = |name: &&str| {
             format!("- {{kind: camera, camera: {name}, topic: /images/front, transport: raw, max_age_ms: 200}}\n")
         };
-        let mut text = "format: 1\nrobot: arm\ninputs:\n".to_owned();
+        let mut text = "format: 1\nrobot: arm\ncontrol_rate_hz: 100\ninputs:\n".to_owned();
         text.extend(self.cameras.iter().map(camera));
         text += "- kind: joint_states\n  max_age_ms: 200\n  joints:\n";
         for i in self.joints() {
@@ -60,7 +60,8 @@ impl Arm<'_> {
         }
         text += "outputs:\n- kind: joint_trajectory\n  joints:\n";
         for i in 1..=self.moved {
-            let limits = "min: -999.0, max: 999.0, max_step: 999.0";
+            let limits =
+                "min: -999.0, max: 999.0, max_step: 999.0, max_velocity: 4e4, max_acceleration: 4e5, max_jerk: 8e6";
             writeln!(text, "  - {{joint: j{i}, action: j{i}, unit: rad, sign: 1, offset: 0.0, {limits}}}").unwrap();
         }
         text

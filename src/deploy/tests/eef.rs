@@ -17,6 +17,7 @@ macro_rules! actions {
 const POSE_ROBOT: &str = "
 format: 1
 robot: widow
+control_rate_hz: 100
 inputs:
 - {kind: camera, camera: front, transport: raw, max_age_ms: 100}
 - {kind: eef_pose, frame: base_link, max_age_ms: 50}
@@ -29,7 +30,21 @@ outputs:
   max: [0.5, 0.25, 0.75]
   max_step_m: 0.03
   max_step_rad: 0.2
+  max_m_per_s: 1
+  max_m_per_s2: 5
+  max_m_per_s3: 100
+  max_rad_per_s: 4
+  max_rad_per_s2: 20
+  max_rad_per_s3: 400
 - {kind: gripper_position, message: float64, action: gripper, unit: m, open: 0.037, closed: 0.015, max_step: 0.03}
+";
+
+const POSE_LIMITS: &str = "  max_m_per_s: 1
+  max_m_per_s2: 5
+  max_m_per_s3: 100
+  max_rad_per_s: 4
+  max_rad_per_s2: 20
+  max_rad_per_s3: 400
 ";
 
 fn twist_robot() -> String {
@@ -38,6 +53,7 @@ fn twist_robot() -> String {
         .replace("[eef_roll, eef_pitch, eef_yaw]", "[eef_rx, eef_ry, eef_rz]")
         .replace("max_step_m: 0.03", "max_m_per_s: 0.5\n  max_rad_per_s: 1.5")
         .replace("max_step_rad: 0.2", "max_step_m_per_s: 0.25\n  max_step_rad_per_s: 0.75")
+        .replace(POSE_LIMITS, "")
 }
 
 fn deployed(io: &str, robot: &str, more: &[(&str, ParamValue)]) -> Deployment {

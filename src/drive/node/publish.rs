@@ -4,8 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded, never};
+use crossbeam::channel::{Receiver, Sender, TrySendError, after, bounded, never};
 use crossbeam::select;
 
 use crate::drive::chunk_messages::ChunkMessages;
@@ -18,7 +19,9 @@ use crate::msg::{
     ActionChunk, DiagnosticArray, Float64, Float64MultiArray, JointTrajectory, PoseStamped, TwistStamped,
 };
 use crate::safety::SafeCommand;
-use crate::time::Stamp;
+
+/// Longer than this nobody waits for the rest of a command: a simulation's clock may have ended before the node.
+const LONGEST_STOP: Duration = Duration::from_secs(2);
 
 /// Messages between two rounds of the thread; it waits for nobody, so that more than a few mean that it is stuck.
 const WAITING: usize = 8;
@@ -46,9 +49,9 @@ pub(super) enum OutputPublisher {
 /// Something to publish.
 pub(super) enum Outgoing {
     Decision(Box<Decision>),
+    /// Takes the place of the command before it.
+    Command(Arc<SafeCommand>),
     Diagnostics(DiagnosticArray),
-    /// No row of the running command leaves any more, and what moves is stopped.
-    Halt,
 }
 
 /// The running thread.
@@ -59,12 +62,11 @@ pub(super) struct PublishThread {
 }
 
 impl PublishThread {
-    pub fn start(publishers: Publishers, chunks: ChunkMessages, clock: Clock) -> io::Result<Self> {
+    pub fn start(publishers: Publishers, chunks: ChunkMessages, playback: Playback, clock: Clock) -> io::Result<Self> {
         // Full means a stuck thread; then the newest message is dropped and counted, because the engine never waits.
         let (outgoing, waiting) = bounded(WAITING);
         let unsent = Arc::new(AtomicU64::new(0));
-        let mut publishing =
-            Publishing { publishers, chunks, clock, playback: Playback::default(), unsent: Arc::clone(&unsent) };
+        let mut publishing = Publishing { publishers, chunks, clock, playback, unsent: Arc::clone(&unsent) };
         let handle = Builder::new().name("publish".to_owned()).spawn(move || publishing.run(&waiting))?;
         Ok(Self { outgoing, unsent, handle })
     }
@@ -87,7 +89,8 @@ impl PublishThread {
         self.unsent.load(Ordering::Relaxed)
     }
 
-    /// Publishes what was handed over, then what stops the robot, and no further row; false where the thread panicked.
+    /// Publishes what was handed over and what is still to come of the last command, which ends at rest; false where the
+    /// thread panicked.
     pub fn join(self) -> bool {
         drop(self.outgoing);
         self.handle.join().is_ok()
@@ -105,32 +108,38 @@ struct Publishing {
 
 impl Publishing {
     fn run(&mut self, waiting: &Receiver<Outgoing>) {
+        let (mut waiting, mut end) = (Some(waiting), never());
         loop {
-            let due = self.playback.due().map_or_else(never, |due| self.clock.timer(due));
+            let due = self.playback.due();
+            if waiting.is_none() && due.is_none() {
+                return;
+            }
+            let due = due.map_or_else(never, |due| self.clock.timer(due));
             select! {
-                recv(waiting) -> outgoing => match outgoing {
-                    Ok(outgoing) => self.publish(outgoing),
-                    Err(_) => return self.halt(),
-                },
+                recv(waiting.unwrap_or(&never())) -> outgoing => {
+                    if let Ok(outgoing) = outgoing {
+                        self.publish(outgoing);
+                    } else {
+                        (waiting, end) = (None, after(LONGEST_STOP));
+                    }
+                }
+                recv(end) -> _ => return,
                 recv(due) -> _ => {}
             }
-            if let Some(departure) = self.clock.now().and_then(|now| self.playback.take(now)) {
-                self.depart(&departure);
-            }
+            self.depart();
         }
     }
 
     fn publish(&mut self, outgoing: Outgoing) {
         match outgoing {
-            Outgoing::Halt => self.halt(),
-            Outgoing::Diagnostics(array) => self.count(self.publishers.diagnostics.publish(array)),
-            Outgoing::Decision(decision) => {
-                if let Some(command) = decision.verdict.command() {
-                    self.publish_trajectories(command);
-                    self.playback.start(Arc::clone(command));
-                }
-                self.count(self.publishers.chunks.publish(self.chunks.message(&decision)));
+            Outgoing::Command(command) => {
+                // What is due before it is not lost.
+                self.depart();
+                self.publish_trajectories(&command);
+                self.playback.start(command, self.clock.now().unwrap_or_default());
             }
+            Outgoing::Diagnostics(array) => self.count(self.publishers.diagnostics.publish(array)),
+            Outgoing::Decision(decision) => self.count(self.publishers.chunks.publish(self.chunks.message(&decision))),
         }
     }
 
@@ -142,15 +151,12 @@ impl Publishing {
         }
     }
 
-    fn halt(&mut self) {
-        if let Some(departure) = self.playback.halt(self.clock.now().unwrap_or_default()) {
-            self.depart(&departure);
-        }
-    }
-
-    fn depart(&self, departure: &Departure) {
-        for (publisher, row) in self.publishers.outputs.iter().zip(departure.rows()) {
-            if let Some(sent) = row.and_then(|row| publisher.publish_row(departure.at, &row)) {
+    /// Everything that is due by now.
+    fn depart(&mut self) {
+        let Some(now) = self.clock.now() else { return };
+        while let Some(departure) = self.playback.take(now) {
+            let publisher = self.publishers.outputs.get(departure.output);
+            if let Some(sent) = publisher.and_then(|publisher| publisher.publish_row(&departure)) {
                 self.count(sent);
             }
         }
@@ -165,8 +171,9 @@ impl Publishing {
 }
 
 impl OutputPublisher {
-    /// Sends what is due at `at`; `None` where this output sends no rows.
-    fn publish_row(&self, at: Stamp, row: &[f64]) -> Option<Result<(), PublishError>> {
+    /// Sends a row; `None` where this output sends no rows.
+    fn publish_row(&self, departure: &Departure) -> Option<Result<(), PublishError>> {
+        let (at, row) = (departure.at, &*departure.values());
         Some(match self {
             OutputPublisher::Trajectory(_) => return None,
             OutputPublisher::Array(publisher) => publisher.publish(array(row)),

@@ -15,7 +15,7 @@ use crate::drive::TICK;
 use crate::drive::clock::Clock;
 use crate::drive::ros::Session;
 use crate::engine::{Decision, Effect, Engine, Event, Report, Verdict};
-use crate::time::{Span, Stamp};
+use crate::time::Span;
 
 /// Between two diagnostics.
 const REPORT: Duration = Duration::from_secs(1);
@@ -30,8 +30,6 @@ pub(super) struct Running {
     facts: Facts,
     effects: Vec<Effect>,
     clock: Clock,
-    /// The last time that was seen.
-    latest: Option<Stamp>,
 }
 
 /// How it went, and the threads that are left.
@@ -48,13 +46,15 @@ impl Running {
         publish: PublishThread,
     ) -> Self {
         let (engine, facts, effects) = (Engine::new(deployment), Facts::default(), Vec::new());
-        let (clock, latest) = (inbox.clock(), None);
-        Self { engine, inbox, inference, publish, diagnostics, facts, effects, clock, latest }
+        let clock = inbox.clock();
+        Self { engine, inbox, inference, publish, diagnostics, facts, effects, clock }
     }
 
     /// Runs until `stop` says so, or a thread has died.
     pub fn until(mut self, stop: &Receiver<()>, session: &impl Session) -> Ended {
         let result = self.run(stop, session);
+        self.handle(Event::Stop);
+        let result = result.and(self.apply());
         Ended { result, threads: (self.inference, self.publish) }
     }
 
@@ -89,19 +89,9 @@ impl Running {
         }
     }
 
-    /// Lets the engine take an event now. Where the clock went back, nobody knows any more when the rest of the running
-    /// command is due, and it stays.
+    /// Lets the engine take an event now.
     fn handle(&mut self, event: Event) {
-        let now = self.clock.now();
-        if let (Some(now), Some(before)) = (now, self.latest)
-            && now < before
-        {
-            tracing::warn!(by = %before.since(now), "the clock went back");
-            self.facts.clock_back += 1;
-            self.effects.push(Effect::Halt);
-        }
-        self.latest = now;
-        self.engine.handle(now.unwrap_or_default(), event, &mut self.effects);
+        self.engine.handle(self.clock.now().unwrap_or_default(), event, &mut self.effects);
     }
 
     fn apply(&mut self) -> Result<(), NodeError> {
@@ -118,8 +108,8 @@ impl Running {
                         return Err(NodeError::Died("publish"));
                     }
                 }
-                Effect::Halt => {
-                    if !self.publish.send(Outgoing::Halt) {
+                Effect::Command(command) => {
+                    if !self.publish.send(Outgoing::Command(command)) {
                         return Err(NodeError::Died("publish"));
                     }
                 }
@@ -169,6 +159,11 @@ fn tell(report: &Report, facts: &mut Facts) {
             tracing::error!("{report}");
             facts.failure.clone_from(reason);
         }
+        Report::ClockWentBack { .. } => {
+            tracing::warn!("{report}");
+            facts.clock_back += 1;
+        }
+        Report::StoodStill { .. } => tracing::warn!("{report}"),
         Report::NotReady(_) => tracing::info!("{report}"),
         Report::Dropped(_) | Report::Outdated { .. } => tracing::debug!("{report}"),
     }

@@ -315,6 +315,7 @@ fn in_a_simulation_nothing_happens_before_its_clock_and_everything_on_its_clock(
     assert_eq!(node.rows_in_a_second(), [json!(null); 0], "the time of the first row has not come");
     node.tick(100.02);
     assert_eq!(node.next("/arm/vla_node/command").1["data"], json!([-1.0, 0.25]));
+    node.tick(100.12);
     node.tick(100.22);
     assert_eq!(node.next("/arm/vla_node/command").1["data"], json!([1.0, -0.2]));
     node.end().unwrap();

@@ -1,6 +1,8 @@
 //! A run as a bag.
 
+use std::iter::Peekable;
 use std::path::Path;
+use std::slice;
 use std::sync::Arc;
 
 use super::{ReplayError, Run, Step};
@@ -12,7 +14,7 @@ use crate::drive::playback::Playback;
 use crate::drive::ros_args::{NameError, RosArgs};
 use crate::msg::{ActionChunk, DiagnosticArray, DiagnosticStatus, Header, KeyValue, Level};
 use crate::safety::SafeCommand;
-use crate::time::Stamp;
+use crate::time::{Span, Stamp};
 
 /// Apart from the chunks, because it differs from run to run and they must not.
 const TIMING_TOPIC: &str = "~/timing";
@@ -30,14 +32,13 @@ pub fn record(path: &Path, deployment: &Deployment, names: &RosArgs, run: &Run) 
     let chunk_topic = names.resolve(deployment.action_chunk_topic())?;
     let timing_topic = names.resolve(TIMING_TOPIC)?;
     let outputs = deployment.outputs().iter().map(|output| Ok((&output.form, names.resolve(&output.topic)?)));
-    let mut commands = Commands { outputs: outputs.collect::<Result<_, NameError>>()?, playback: Playback::default() };
+    let outputs = outputs.collect::<Result<_, NameError>>()?;
+    let mut commands =
+        Commands { outputs, playback: Playback::new(deployment), waiting: run.commands.iter().peekable() };
     for (step, chunk) in run.steps.iter().zip(action_chunks(deployment, run)) {
+        commands.write_until(step.at, &mut bag)?;
         bag.write(&chunk_topic, step.at, &chunk)?;
         bag.write(&timing_topic, step.at, &timing(names.node_name(), step))?;
-        if let Some(command) = step.decision.verdict.command() {
-            commands.write_until(step.at, &mut bag)?;
-            commands.start(step.at, command, &mut bag)?;
-        }
     }
     commands.write_until(Stamp::from_nanos(i64::MAX), &mut bag)?;
     Ok(bag.finish()?)
@@ -47,9 +48,19 @@ pub fn record(path: &Path, deployment: &Deployment, names: &RosArgs, run: &Run) 
 struct Commands<'a> {
     outputs: Vec<(&'a Form, String)>,
     playback: Playback,
+    waiting: Peekable<slice::Iter<'a, (Stamp, Arc<SafeCommand>)>>,
 }
 
 impl Commands<'_> {
+    /// Everything that is given or due before `end`.
+    fn write_until(&mut self, end: Stamp, bag: &mut BagWriter) -> Result<(), BagError> {
+        while let Some((at, command)) = self.waiting.next_if(|(at, _)| *at < end) {
+            self.write_rows(*at + Span::from_nanos(1), bag)?;
+            self.start(*at, command, bag)?;
+        }
+        self.write_rows(end, bag)
+    }
+
     /// Trajectories leave at once, rows when they are due.
     fn start(&mut self, at: Stamp, command: &Arc<SafeCommand>, bag: &mut BagWriter) -> Result<(), BagError> {
         for ((form, topic), output) in self.outputs.iter().zip(command.outputs()) {
@@ -57,17 +68,15 @@ impl Commands<'_> {
                 bag.write(topic, at, &trajectory(command, output))?;
             }
         }
-        self.playback.start(Arc::clone(command));
+        self.playback.start(Arc::clone(command), at);
         Ok(())
     }
 
-    /// Everything that is due before `end`.
-    fn write_until(&mut self, end: Stamp, bag: &mut BagWriter) -> Result<(), BagError> {
+    fn write_rows(&mut self, end: Stamp, bag: &mut BagWriter) -> Result<(), BagError> {
         while let Some(due) = self.playback.due().filter(|due| *due < end) {
-            let Some(departure) = self.playback.take(due) else { continue };
-            for ((form, topic), row) in self.outputs.iter().zip(departure.rows()) {
-                if let Some(row) = row {
-                    write_row(form, topic, (departure.at, &row), bag)?;
+            while let Some(departure) = self.playback.take(due) {
+                if let Some((form, topic)) = self.outputs.get(departure.output) {
+                    write_row(form, topic, (departure.at, &departure.values()), bag)?;
                 }
             }
         }
@@ -87,7 +96,7 @@ fn write_row(form: &Form, topic: &str, (at, row): (Stamp, &[f64]), bag: &mut Bag
 }
 
 fn timing(node: &str, step: &Step) -> DiagnosticArray {
-    let value = |(name, length): &(String, crate::time::Span)| KeyValue {
+    let value = |(name, length): &(String, Span)| KeyValue {
         key: format!("{name}_ms"),
         value: format!("{:.6}", length.millis()),
     };

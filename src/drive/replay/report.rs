@@ -31,7 +31,7 @@ fn decisions(run: &Run) -> String {
     let mut rejected = BTreeMap::<&str, (u64, String)>::new();
     for Step { decision, .. } in &run.steps {
         match &decision.verdict {
-            Verdict::Sent(_) => counts[0].1 += 1,
+            Verdict::Sent => counts[0].1 += 1,
             Verdict::DryRun => counts[1].1 += 1,
             Verdict::Rejected(reason) => rejected.entry(reason.class()).or_insert((0, reason.to_string())).0 += 1,
         }

@@ -18,6 +18,12 @@ pub(super) struct RawEefPose {
     max: [f64; 3],
     max_step_m: f64,
     max_step_rad: f64,
+    max_m_per_s: f64,
+    max_m_per_s2: f64,
+    max_m_per_s3: f64,
+    max_rad_per_s: f64,
+    max_rad_per_s2: f64,
+    max_rad_per_s3: f64,
 }
 
 #[derive(Deserialize)]
@@ -37,14 +43,26 @@ pub(super) struct RawEefTwist {
 
 impl RawEefPose {
     pub(super) fn check(self, problems: &mut Problems) -> Output {
-        let Self { topic, frame, position, rotation, min, max, max_step_m, max_step_rad } = self;
+        let Self { topic, frame, position, rotation, min, max, max_step_m, max_step_rad, .. } = self;
         let at = "output `eef_pose`";
+        let linear = [
+            ("max_m_per_s", self.max_m_per_s),
+            ("max_m_per_s2", self.max_m_per_s2),
+            ("max_m_per_s3", self.max_m_per_s3),
+        ];
+        let angular = [
+            ("max_rad_per_s", self.max_rad_per_s),
+            ("max_rad_per_s2", self.max_rad_per_s2),
+            ("max_rad_per_s3", self.max_rad_per_s3),
+        ];
+        let (linear, angular) = (problems.motion(at, linear), problems.motion(at, angular));
         problems.positive(at, "max_step_m", max_step_m);
         problems.positive(at, "max_step_rad", max_step_rad);
         if max_step_rad > PI {
             problems.add(at, &format!("`max_step_rad` is {max_step_rad}, no two rotations are farther apart than pi"));
         }
-        let limits = PoseLimits { workspace: workspace(at, min, max, problems), max_step_m, max_step_rad };
+        let workspace = workspace(at, min, max, problems);
+        let limits = PoseLimits { workspace, max_step_m, max_step_rad, linear, angular };
         let eef = EefActions { frame, position: axes(at, position, problems), rotation };
         Output { topic, content: Content::EefPose { eef, limits }, controller: None }
     }
@@ -107,11 +125,12 @@ pub(super) fn check(profile: &Profile, problems: &mut Problems) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::ProfileError;
+    use crate::profile::{MotionLimits, ProfileError};
 
     const POSE: &str = "
 format: 1
 robot: r
+control_rate_hz: 100
 inputs:
 - {kind: tf, base: base, tip: hand, max_age_ms: 40}
 outputs:
@@ -123,14 +142,21 @@ outputs:
   max: [0.5, 0.25, 0.75]
   max_step_m: 0.03
   max_step_rad: 0.2
+  max_m_per_s: 0.5
+  max_m_per_s2: 2.5
+  max_m_per_s3: 50
+  max_rad_per_s: 1.5
+  max_rad_per_s2: 7.5
+  max_rad_per_s3: 150
 ";
 
     const TWIST_LIMITS: &str =
         "max_m_per_s: 0.5\n  max_rad_per_s: 1.5\n  max_step_m_per_s: 0.25\n  max_step_rad_per_s: 0.75";
 
     fn twist() -> String {
-        let limits = "max_step_m: 0.03\n  max_step_rad: 0.2";
-        POSE.replace("kind: eef_pose", "kind: eef_twist").replace(limits, TWIST_LIMITS)
+        let (kept, limits) = POSE.split_once("max_step_m").unwrap();
+        assert!(limits.contains("max_rad_per_s3"));
+        format!("{kept}{TWIST_LIMITS}\n").replace("kind: eef_pose", "kind: eef_twist")
     }
 
     fn problems(text: &str) -> Vec<String> {
@@ -145,7 +171,9 @@ outputs:
         let pose = Profile::parse(POSE, "p.yaml").unwrap();
         let workspace = Workspace { min: [0.1, -0.25, 0.02], max: [0.5, 0.25, 0.75] };
         let Content::EefPose { eef, limits } = &pose.outputs()[0].content else { panic!("no pose") };
-        assert_eq!(*limits, PoseLimits { workspace, max_step_m: 0.03, max_step_rad: 0.2 });
+        let linear = MotionLimits { max_velocity: 0.5, max_acceleration: 2.5, max_jerk: 50.0 };
+        let angular = MotionLimits { max_velocity: 1.5, max_acceleration: 7.5, max_jerk: 150.0 };
+        assert_eq!(*limits, PoseLimits { workspace, max_step_m: 0.03, max_step_rad: 0.2, linear, angular });
         assert_eq!((eef.frame.as_str(), eef.position.join(" ")), ("base", "x y z".to_owned()));
         assert_eq!(pose.outputs()[0].actions().collect::<Vec<_>>(), ["x", "y", "z", "roll", "pitch", "yaw"]);
         let twist = Profile::parse(&twist(), "p.yaml").unwrap();
@@ -156,7 +184,7 @@ outputs:
 
     #[test]
     fn no_bound_of_an_end_effector_has_a_default() {
-        for (text, bounds) in [(POSE.to_owned(), 4), (twist(), 6)] {
+        for (text, bounds) in [(POSE.to_owned(), 10), (twist(), 6)] {
             let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("  m")).collect();
             assert_eq!(lines.len(), bounds);
             for line in lines.into_iter().chain(["  frame: base"]) {
@@ -173,12 +201,14 @@ outputs:
             .replace("[x, y, z]", "[x, y]")
             .replace("[0.1, -0.25", "[0.1, 0.25")
             .replace("step_m: 0.03", "step_m: 0")
-            .replace("0.2\n", "3.5\n");
+            .replace("0.2\n", "3.5\n")
+            .replace("s2: 2.5", "s2: 0");
         let at = "output `eef_pose`: ";
         let said = problems(&wrong);
         assert_eq!(
             said.iter().map(|problem| problem.strip_prefix(at).unwrap()).collect::<Vec<_>>(),
             [
+                "`max_m_per_s2` is 0, wanted a positive number",
                 "`max_step_m` is 0, wanted a positive number",
                 "`max_step_rad` is 3.5, no two rotations are farther apart than pi",
                 "y of `min` is 0.25 and of `max` 0.25, wanted two numbers in this order",

@@ -27,6 +27,9 @@ pub(super) struct RawJoint {
     action: String,
     unit: Unit,
     max_step: f64,
+    max_velocity: f64,
+    max_acceleration: f64,
+    max_jerk: f64,
     sign: Option<f64>,
     offset: Option<f64>,
     min: Option<f64>,
@@ -104,7 +107,11 @@ fn take_joint(raw: RawJoint, problems: &mut Problems) -> OutputDim {
             unlimited(raw.max_step)
         }
     };
-    OutputDim { name: raw.joint, action: raw.action, unit: raw.unit, carries, limits }
+    let motion = problems.motion(
+        &at,
+        [("max_velocity", raw.max_velocity), ("max_acceleration", raw.max_acceleration), ("max_jerk", raw.max_jerk)],
+    );
+    OutputDim { name: raw.joint, action: raw.action, unit: raw.unit, carries, limits, motion: Some(motion) }
 }
 
 fn take_dim(raw: RawDim, problems: &mut Problems) -> OutputDim {
@@ -122,7 +129,14 @@ fn take_dim(raw: RawDim, problems: &mut Problems) -> OutputDim {
     if limits.min < -1.0 || limits.max > 1.0 {
         problems.add(&at, &format!("range is [{}, {}], a controller input is in [-1, 1]", limits.min, limits.max));
     }
-    OutputDim { name: raw.action.clone(), action: raw.action, unit: Unit::ControllerInput, carries, limits }
+    OutputDim {
+        name: raw.action.clone(),
+        action: raw.action,
+        unit: Unit::ControllerInput,
+        carries,
+        limits,
+        motion: None,
+    }
 }
 
 fn take_gripper(raw: RawGripper, problems: &mut Problems) -> Output {
@@ -133,7 +147,7 @@ fn take_gripper(raw: RawGripper, problems: &mut Problems) -> Output {
     }
     let (carries, limits) = opening(&at, [open, closed], max_step, problems);
     let name = joint.clone().unwrap_or_else(|| action.clone());
-    let dim = OutputDim { name, action, unit, carries, limits };
+    let dim = OutputDim { name, action, unit, carries, limits, motion: None };
     values(topic, Taker::GripperPosition { message, joint }, vec![dim])
 }
 

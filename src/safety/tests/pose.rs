@@ -10,6 +10,7 @@ use crate::geometry::{Pose, Rotation};
 const ROBOT: &str = "
 format: 1
 robot: widow
+control_rate_hz: 100
 inputs:
 - {kind: camera, camera: front, transport: raw, max_age_ms: 100}
 - {kind: eef_pose, frame: base_link, max_age_ms: 50}
@@ -22,6 +23,12 @@ outputs:
   max: [0.5, 0.25, 0.75]
   max_step_m: 0.03
   max_step_rad: 0.2
+  max_m_per_s: 1
+  max_m_per_s2: 5
+  max_m_per_s3: 100
+  max_rad_per_s: 4
+  max_rad_per_s2: 20
+  max_rad_per_s3: 400
 ";
 
 /// Changes with this frame and reference, the rotation as axis times angle.
@@ -56,14 +63,14 @@ fn at_pose<'a>(eef: Pose) -> Measured<'a> {
 }
 
 /// The rows of a chunk with `rows` of one kind, observed at `ms` where the robot still was at `observed`.
-fn pass(gate: &Gate, ms: f64, row: &[f64], [observed, measured]: [Pose; 2]) -> Result<SafeCommand, String> {
-    let basis = Basis { now: at(ms), at_observation: at_pose(observed), measured: at_pose(measured) };
+fn pass(gate: &Gate, ms: f64, row: &[f64], [observed, measured]: [Pose; 2]) -> Result<Targets, String> {
+    let basis = basis(ms, [at_pose(observed), at_pose(measured)]);
     let chunk = Chunk::new(row.repeat(4), row.len()).unwrap();
     gate.pass(&chunk, schedule(ms), 0..3, basis).map_err(|e| e.to_string())
 }
 
-fn rows(command: &SafeCommand) -> Vec<Vec<f64>> {
-    command.outputs()[0].rows().map(<[f64]>::to_vec).collect()
+fn rows(targets: &Targets) -> Vec<Vec<f64>> {
+    targets.values.chunks_exact(7).map(<[f64]>::to_vec).collect()
 }
 
 fn rotation(row: &[f64]) -> Rotation {
@@ -83,7 +90,6 @@ fn changes_along_the_base_add_up_from_where_the_end_effector_is() {
     // A quarter about z first, then 0.3 about the base's x: the tool's z leans towards -y.
     assert_near(&rotation(&rows[2]).turn([0.0, 0.0, 1.0]), &[0.0, -(0.3_f64.sin()), 0.3_f64.cos()]);
     assert_near(&rotation(&rows[2]).turn([1.0, 0.0, 0.0]), &[0.0, 0.3_f64.cos(), 0.3_f64.sin()]);
-    assert_eq!(command.outputs()[0].stop_after(2), None, "a pose is a place to stay at");
 }
 
 #[test]
@@ -113,7 +119,7 @@ fn a_change_from_the_last_command_continues_it_although_the_arm_sags() {
     let mut gate = changes("base", "last_command");
     let first = pass(&gate, 0.0, &STEP, [quarter(); 2]).unwrap();
     let end = rows(&first)[2].clone();
-    gate.sent(Arc::new(first));
+    sent(&mut gate, 0.0, &first, None);
     let sagging = Pose { position: [0.33, -0.01, 0.205], rotation: rotation(&end) };
     let next = pass(&gate, 200.0, &STEP, [sagging; 2]).unwrap();
     assert_near(&rows(&next)[0][..3], &[0.34, -0.03, 0.22]);
@@ -122,7 +128,9 @@ fn a_change_from_the_last_command_continues_it_although_the_arm_sags() {
     let refused = pass(&gate, 200.0, &STEP, [pushed; 2]).unwrap_err();
     assert!(refused.starts_with("eef_pose `position` row 0 changes by 0.0734"), "{refused}");
     // While the old command runs, its row counts, not where the arm has come to.
-    assert!(pass(&gate, 90.0, &STEP, [pushed; 2]).is_ok());
+    let chunk = Chunk::new(STEP.repeat(4), 6).unwrap();
+    let basis = Basis { following: Some(&end), ..basis(90.0, [at_pose(pushed); 2]) };
+    assert!(gate.pass(&chunk, schedule(90.0), 0..3, basis).is_ok());
 }
 
 #[test]
@@ -155,7 +163,7 @@ fn the_sign_of_the_quaternion_never_jumps_from_row_to_row_nor_from_command_to_co
     for row in &rows(&first) {
         assert_near(&row[3..], &[-c, 0.0, 0.0, -s]);
     }
-    gate.sent(Arc::new(first));
+    sent(&mut gate, 0.0, &first, None);
     // Now it reports the other one: what was published counts.
     let turned = Pose::new([0.3, 0.0, 0.2], [c, 0.0, 0.0, s]).unwrap();
     let next = pass(&gate, 1000.0, &place, [turned; 2]).unwrap();
@@ -163,7 +171,7 @@ fn the_sign_of_the_quaternion_never_jumps_from_row_to_row_nor_from_command_to_co
         assert_near(&row[3..], &[-c, 0.0, 0.0, -s]);
     }
     let chunk = [place, [0.3, 0.0, 0.2, -c, 0.0, 0.0, -s], place, place].concat();
-    let basis = Basis { now: at(2000.0), at_observation: at_pose(turned), measured: at_pose(turned) };
+    let basis = basis(2000.0, [at_pose(turned), at_pose(turned)]);
     let mixed = gate.pass(&Chunk::new(chunk, 7).unwrap(), schedule(2000.0), 0..3, basis).unwrap();
     for row in &rows(&mixed) {
         assert_near(&row[3..], &[-c, 0.0, 0.0, -s]);
@@ -206,7 +214,7 @@ fn what_a_pose_may_not_do_is_told_with_its_numbers() {
 
 #[test]
 fn an_end_effector_that_nobody_measures_is_not_moved() {
-    let basis = Basis { now: at(0.0), at_observation: joints(&[]), measured: joints(&[]) };
+    let basis = basis(0.0, [joints(&[]), joints(&[])]);
     for reference in ["measured", "last_command", "chunk_start"] {
         let chunk = Chunk::new(STEP.repeat(4), 6).unwrap();
         let refused = changes("base", reference).pass(&chunk, schedule(0.0), 0..3, basis).unwrap_err();
@@ -225,10 +233,10 @@ proptest! {
     ) {
         let gate = changes(if tool { "tool" } else { "base" }, "last_command");
         let start = Pose { position: [place[0], place[1] - 0.3, place[2]], ..quarter() };
-        let basis = Basis { now: at(0.0), at_observation: at_pose(start), measured: at_pose(start) };
+        let basis = basis(0.0, [at_pose(start), at_pose(start)]);
         let Ok(command) = gate.pass(&Chunk::new(rows.concat(), 6).unwrap(), schedule(0.0), 0..3, basis) else { return Ok(()) };
         let mut before = start;
-        for row in command.outputs()[0].rows() {
+        for row in command.values.chunks_exact(7) {
             let pose = Pose::new([row[0], row[1], row[2]], [row[3], row[4], row[5], row[6]]).unwrap();
             let length: f64 = row[3..].iter().map(|value| value * value).sum();
             prop_assert!((length - 1.0).abs() < 1e-12);

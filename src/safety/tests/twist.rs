@@ -45,26 +45,24 @@ fn quarter(position: [f64; 3]) -> Pose {
 
 const MIDDLE: [f64; 3] = [0.3, 0.0, 0.25];
 
-fn pass(gate: &Gate, [ms, now]: [f64; 2], rows: [[f64; 6]; 4], position: [f64; 3]) -> Result<SafeCommand, String> {
+fn pass(gate: &Gate, [ms, now]: [f64; 2], rows: [[f64; 6]; 4], position: [f64; 3]) -> Result<Targets, String> {
     let measured = Measured { joints: &[], eef: Some(quarter(position)) };
-    let basis = Basis { now: at(now), at_observation: measured, measured };
+    let basis = Basis { start: at(ms), ..basis(now, [measured; 2]) };
     gate.pass(&Chunk::new(rows.concat(), 6).unwrap(), schedule(ms), 0..3, basis).map_err(|e| e.to_string())
 }
 
-fn rows(command: &SafeCommand) -> Vec<&[f64]> {
-    command.outputs()[0].rows().collect()
+fn rows(targets: &Targets) -> Vec<&[f64]> {
+    targets.values.chunks_exact(6).collect()
 }
 
 #[test]
-fn changes_per_row_are_velocities_and_the_stop_is_none() {
+fn changes_per_row_are_velocities() {
     let gate = servo("base", "axis_angle");
     let row = [0.2, -0.1, 0.05, 0.1, 0.0, -0.05];
     let command = pass(&gate, [0.0; 2], [row; 4], MIDDLE).unwrap();
     for row in rows(&command) {
         assert_near(row, &[0.2, -0.1, 0.05, 1.0, 0.0, -0.5]);
     }
-    assert!(command.wants_stop());
-    assert_eq!(command.outputs()[0].stop_after(1).unwrap(), [0.0; 6]);
 }
 
 #[test]
@@ -107,7 +105,8 @@ fn the_first_change_is_from_what_is_still_being_done() {
     let mut gate = servo("base", "axis_angle");
     let fast = [0.2, 0.0, 0.0, 0.0, 0.0, 0.0];
     let faster = [0.4, 0.0, 0.0, 0.0, 0.0, 0.0];
-    gate.sent(Arc::new(pass(&gate, [0.0; 2], [fast; 4], MIDDLE).unwrap()));
+    let running = pass(&gate, [0.0; 2], [fast; 4], MIDDLE).unwrap();
+    sent(&mut gate, 0.0, &running, Some(&[0.0; 6]));
     assert!(pass(&gate, [150.0; 2], [faster; 4], MIDDLE).is_ok());
     // The last row is over at 150 ms; then the robot stands.
     let refused = pass(&gate, [151.0; 2], [faster; 4], MIDDLE).unwrap_err();
@@ -126,14 +125,15 @@ fn a_velocity_that_would_lead_out_of_the_box_is_refused() {
         "{refused}"
     );
     // On the way down already, 25 ms before the first row: half a centimetre more.
-    gate.sent(Arc::new(pass(&gate, [0.0; 2], [down; 4], MIDDLE).unwrap()));
+    let running = pass(&gate, [0.0; 2], [down; 4], MIDDLE).unwrap();
+    sent(&mut gate, 0.0, &running, Some(&[0.0; 6]));
     let refused = pass(&gate, [125.0, 100.0], [down; 4], [0.3, 0.0, 0.0525]).unwrap_err();
     assert!(refused.starts_with("eef_twist `z` row 2 is 0.017"), "{refused}");
 }
 
 #[test]
 fn an_end_effector_that_nobody_measures_is_not_moved() {
-    let basis = Basis { now: at(0.0), at_observation: joints(&[]), measured: joints(&[]) };
+    let basis = basis(0.0, [joints(&[]), joints(&[])]);
     let chunk = Chunk::new(vec![0.0; 24], 6).unwrap();
     let refused = servo("base", "axis_angle").pass(&chunk, schedule(0.0), 0..3, basis).unwrap_err();
     assert_eq!(refused.to_string(), "eef_twist `position` is not measured");
@@ -154,7 +154,7 @@ proptest! {
         let Ok(command) = pass(&gate, [0.0; 2], rows, start) else { return Ok(()) };
         let (mut position, mut before) = (start, [0.0; 6]);
         let length = |vector: &[f64]| vector.iter().map(|value| value * value).sum::<f64>().sqrt();
-        for row in command.outputs()[0].rows() {
+        for row in command.values.chunks_exact(6) {
             let change: Vec<f64> = row.iter().zip(before).map(|(value, before)| value - before).collect();
             prop_assert!(length(&row[..3]) <= 0.5 + 1e-12 && length(&row[3..]) <= 2.0 + 1e-12);
             prop_assert!(length(&change[..3]) <= 0.25 + 1e-12 && length(&change[3..]) <= 1.5 + 1e-12);

@@ -18,6 +18,7 @@ actions:
 const ROBOT: &str = "
 format: 1
 robot: reach
+control_rate_hz: 100
 inputs:
 - {kind: camera, camera: front, transport: raw, max_age_ms: 100}
 - {kind: eef_pose, frame: base, max_age_ms: 100}
@@ -30,6 +31,12 @@ outputs:
   max: [1, 1, 1]
   max_step_m: 0.1
   max_step_rad: 0.5
+  max_m_per_s: 20
+  max_m_per_s2: 200
+  max_m_per_s3: 4000
+  max_rad_per_s: 40
+  max_rad_per_s2: 400
+  max_rad_per_s3: 8000
 - {kind: gripper_position, message: float64, action: gripper, unit: m, open: 0.08, closed: 0.0, max_step: 0.08}
 ";
 
@@ -44,11 +51,15 @@ impl Answer for Steps {
     }
 }
 
-/// A frame at 0 ms and the end effector at (0.1, -0.2, 0.3), upright.
+/// A frame at 0 ms and the end effector at (0.1, -0.2, 0.3), upright, which goes on saying so.
 fn observed() -> Made {
-    let pose = PoseMessage { position: [0.1, -0.2, 0.3].into(), orientation: [0.0, 0.0, 0.0, 1.0].into() };
-    let pose = PoseStamped { header: Header::new(at(0.0), "base"), pose };
-    Made::new().also(|bag| bag.write("/eef_pose", at(0.0), &pose).unwrap()).frame(0.0)
+    let pose = |ms: f64| {
+        let pose = PoseMessage { position: [0.1, -0.2, 0.3].into(), orientation: [0.0, 0.0, 0.0, 1.0].into() };
+        PoseStamped { header: Header::new(at(ms), "base"), pose }
+    };
+    let made = Made::new().also(|bag| bag.write("/eef_pose", at(0.0), &pose(0.0)).unwrap()).frame(0.0);
+    let later = (1..14).map(|step| 60.0 * f64::from(step));
+    later.fold(made, |made, ms| made.also(|bag| bag.write("/eef_pose", at(ms), &pose(ms)).unwrap()))
 }
 
 /// The run as the bag that it is written to.
@@ -82,16 +93,21 @@ fn assert_near(got: &[f64], want: &[f64]) {
 fn a_target_pose_and_a_gripper_leave_together_when_their_row_is_due() {
     let (_folder, run) = written(ROBOT);
     let poses: Vec<(f64, PoseStamped)> = on(&run, "/vla_node/eef_target");
-    // Decided at 10 ms, so that row 0 is past; rows 1 and 2 build on where the end effector is.
-    assert_eq!(poses.iter().map(|(ms, _)| *ms).collect::<Vec<_>>(), [200.0, 400.0]);
-    for ((ms, pose), (x, angle)) in poses.iter().zip([(0.11, 0.1_f64), (0.12, 0.2)]) {
+    // Decided at 10 ms, when nothing had been executed yet; the rows build on where the end effector is. Between them it is
+    // told where to be every 10 ms, and behind the last one it comes to rest.
+    let times: Vec<f64> = poses.iter().map(|(ms, _)| *ms).collect();
+    assert!(times.iter().enumerate().all(|(index, ms)| (ms - 10.0 - 10.0 * index as f64).abs() < 1e-6), "{times:?}");
+    assert!(times.len() > 42 && times.len() < 80, "{}", times.len());
+    for (row, x, angle) in [(0, 0.1, 0.0), (20, 0.12, 0.2_f64), (40, 0.13, 0.3)] {
+        let (ms, pose) = &poses[row];
         assert_eq!((Stamp::from(pose.header.stamp), pose.header.frame_id.as_str()), (at(*ms), "base"));
         assert_near(&<[f64; 3]>::from(pose.pose.position), &[x, -0.2, 0.3]);
         let half = angle / 2.0;
         assert_near(&<[f64; 4]>::from(pose.pose.orientation), &[0.0, 0.0, half.sin(), half.cos()]);
     }
     let grippers: Vec<(f64, Float64)> = on(&run, "/hand/command");
-    assert_eq!(grippers, [(200.0, Float64 { data: 0.02 }), (400.0, Float64 { data: 0.04 })]);
+    let want = [(10.0, 0.0), (210.0, 0.02), (410.0, 0.04)].map(|(ms, data)| (ms, Float64 { data }));
+    assert_eq!(grippers, want);
 }
 
 #[test]
@@ -99,16 +115,19 @@ fn a_velocity_ends_with_none_and_the_gripper_stays() {
     let limits = "max_m_per_s: 1\n  max_rad_per_s: 2\n  max_step_m_per_s: 1\n  max_step_rad_per_s: 2";
     let robot =
         ROBOT.replace("kind: eef_pose\n", "kind: eef_twist\n").replace("max_step_m: 0.1\n  max_step_rad: 0.5", limits);
+    let (kept, rest) = robot.split_once("  max_m_per_s: 20").unwrap();
+    let robot = format!("{kept}{}", &rest[rest.find("- {kind: gripper").unwrap()..]);
     let (_folder, run) = written(&robot);
     let twists: Vec<(f64, TwistStamped)> = on(&run, "/vla_node/eef_twist");
-    let want = [(200.0, [0.05, 0.0, 0.0], 0.5), (400.0, [0.05, 0.0, 0.0], 0.5), (600.0, [0.0; 3], 0.0)];
+    let row = |ms| (ms, [0.05, 0.0, 0.0], 0.5);
+    let want = [row(10.0), row(210.0), row(410.0), (610.0, [0.0; 3], 0.0)];
     assert_eq!(twists.len(), want.len());
     for ((at_ms, twist), (ms, linear, turning)) in twists.iter().zip(want) {
         assert_eq!((*at_ms, Stamp::from(twist.header.stamp), twist.header.frame_id.as_str()), (ms, at(ms), "base"));
         assert_near(&<[f64; 3]>::from(twist.twist.linear), &linear);
         assert_near(&<[f64; 3]>::from(twist.twist.angular), &[0.0, 0.0, turning]);
     }
-    assert_eq!(on::<Float64>(&run, "/hand/command").len(), 2);
+    assert_eq!(on::<Float64>(&run, "/hand/command").len(), 3);
 }
 
 #[test]
@@ -118,7 +137,7 @@ fn one_output_that_refuses_keeps_all_of_them_still() {
     let deployment = Deployment::check(&bundle(IO, &["front"]), &profile(&robot), parameters(&more)).unwrap();
     let run = observed().run(&deployment, &mut Steps).unwrap();
     let verdict = run.steps[0].decision.verdict.to_string();
-    assert_eq!(verdict, "rejected: gripper_position `gripper` row 2 steps from 0.02 to 0.04 m, wanted at most 0.01");
+    assert_eq!(verdict, "rejected: gripper_position `gripper` row 1 steps from 0 to 0.02 m, wanted at most 0.01");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.mcap");
     record(&path, &deployment, &names(&[]), &run).unwrap();

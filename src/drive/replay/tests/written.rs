@@ -46,14 +46,17 @@ fn sent_trajectories_are_written_on_the_topics_of_the_node_and_a_dry_run_has_non
     let bag = BagReader::open(&path).unwrap();
     let sent: Vec<_> = bag.messages().map(Result::unwrap).filter(|message| message.topic == "/arm/follow").collect();
     let times: Vec<_> = sent.iter().map(|message| message.log_time.since(at(0.0)).millis()).collect();
-    assert_eq!(times, [10.0, 210.0, 410.0]);
-    let second: JointTrajectory = sent[1].decode().unwrap();
-    assert_eq!(Stamp::from(second.header.stamp), at(200.0));
-    assert_eq!(second.joint_names, ["j1", "j2", "finger"]);
-    // Row 0 was due 10 ms ago. Row 1: two degrees the other way round from 0.25 rad, 0.2 rad, and 0.6 of the way from 0.01 m to 0.05 m.
-    let row = &second.points[0].positions;
-    let want = [0.25 - 2.0_f64.to_radians(), 0.2, 0.034];
-    assert!(row.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-12), "{row:?}");
+    // Each chunk's, and a stop when the joints have been silent for 50 ms.
+    assert_eq!(times, [10.0, 55.0, 210.0, 255.0, 410.0]);
+    let third: JointTrajectory = sent[2].decode().unwrap();
+    assert_eq!(Stamp::from(third.header.stamp), at(210.0));
+    assert_eq!(third.joint_names, ["j1", "j2", "finger"]);
+    // From where the arm was told to stay; only the elbow is measured farther from there than a step.
+    let stop: JointTrajectory = sent[1].decode().unwrap();
+    let [first, last] = [&third.points[0], third.points.last().unwrap()];
+    let told = &stop.points.last().unwrap().positions;
+    assert_eq!(first.positions, [told[0], 0.1, told[2]]);
+    assert_eq!((&first.velocities[..], &last.velocities[..]), (&[0.0; 3][..], &[0.0; 3][..]));
     assert_eq!(
         bag.topics().map(|topic| topic.name.as_str()).collect::<Vec<_>>(),
         ["/arm/follow", "/left/vla_node/action_chunk", "/left/vla_node/timing"]
@@ -104,9 +107,10 @@ outputs:
         .iter()
         .map(|row| (row.log_time.since(at(0.0)).millis(), row.decode::<Float64MultiArray>().unwrap().data))
         .collect();
-    let [second, third, stop] = [[1.0, -0.2], [-1.0, 0.1], [-1.0, 0.0]].map(|row| row.to_vec());
-    // Decided at 10, 210 and 410 ms from what was seen 10 ms before, so that row 0 is past and row 2 of the first two is
-    // replaced before it is due. Behind the last one nothing moves and the gripper keeps its grip.
-    let want = [(200.0, second.clone()), (400.0, second.clone()), (600.0, second), (800.0, third), (1000.0, stop)];
+    let [first, second, stop] = [[-1.0, 0.25], [1.0, -0.2], [1.0, 0.0]].map(|row| row.to_vec());
+    // Decided at 10, 210 and 410 ms from what was seen 10 ms before. At first nothing had been executed, so that row 0 is
+    // not past; later it is, and row 2 of the first two is replaced before it is due. The bag ends at 410 ms, and so does
+    // the command: one horizon later nothing moves, and the gripper keeps its grip.
+    let want = [(10.0, first), (210.0, second.clone()), (400.0, second.clone()), (600.0, second), (800.0, stop)];
     assert_eq!(rows, want);
 }
