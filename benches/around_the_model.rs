@@ -67,7 +67,7 @@ fn measure(transport: &str, cameras: &[Vec<u8>; 2]) -> Result<Vec<[f64; 6]>, Err
     let deployment = deployment(&bundle, transport)?;
     let postprocessor = Postprocessor::new(&bundle.manifest().actions, POSITIONS.len());
     let mut preprocessor = Preprocessor::new(&bundle)?;
-    let mut engine = Engine::new(&deployment);
+    let mut engine = Engine::activated(&deployment);
     let messages = ChunkMessages::new(&deployment, Source::Live);
     let normalized: Vec<f32> = POSITIONS.iter().map(|value| *value as f32).collect::<Vec<_>>().repeat(8);
     let mut seconds = Vec::with_capacity(ROUNDS);

@@ -6,6 +6,7 @@
 mod declared;
 mod eef;
 mod inputs;
+mod interlocks;
 mod output;
 mod outputs;
 mod parameters;
@@ -25,6 +26,7 @@ use crate::time::Span;
 use crate::types::{Arrives, View};
 
 pub use declared::{Declared, ParamKind, Setting, declare};
+pub use interlocks::{AfterRelease, DeadmanInput, EStopInput, EStopMessage, InterlockRules, StartRule};
 pub use output::{
     Aim, Content, Form, Output, OutputDim, PoseRule, PositionRule, Rest, RotationRule, Rule, Term, TwistRule,
 };
@@ -369,6 +371,11 @@ impl Deployment {
     /// The instruction until one arrives.
     pub fn task(&self) -> Option<&str> {
         self.parameters.task.as_deref()
+    }
+
+    /// What else has a say in whether the robot moves.
+    pub fn interlocks(&self) -> &InterlockRules {
+        &self.parameters.interlocks
     }
 
     /// The run parameters it was checked with.

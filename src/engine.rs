@@ -6,19 +6,21 @@ mod event;
 mod health;
 #[cfg(test)]
 mod property;
+mod stops;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use crate::deploy::{self, Deployment};
+use crate::deploy::Deployment;
 use crate::execute::{Execution, Late, Left, Schedule, Timeline};
 use crate::geometry::Pose;
+use crate::interlock::{Authority, Input, Interlocks, Reason};
 use crate::noise::Noise;
 use crate::safety::{Basis, Drive, Gate, Motion, Targets};
 use crate::sync::{NotReady, Sync};
 use crate::time::{Span, Stamp};
-use crate::types::{Chunk, Inferred, Measured, Robot};
+use crate::types::{Chunk, Inferred, Measured, Robot, Value};
 
 pub use event::{Decision, Effect, Event, Rejection, Report, RequestId, Verdict};
 pub use health::{Counts, Health};
@@ -33,7 +35,9 @@ pub struct Engine {
     timeline: Timeline,
     gate: Gate,
     motion: Motion,
-    moves: deploy::Motion,
+    interlocks: Interlocks,
+    /// What was true when somebody looked last.
+    authority: Authority,
     action_dt: Span,
     n_action_steps: usize,
     actuation_latency: Span,
@@ -63,6 +67,8 @@ struct Pending {
     executed: Span,
     frame_id: String,
     task: Arc<str>,
+    /// Why nothing of it moves the robot: a stop since it began.
+    stopped: Option<Reason>,
 }
 
 /// The pace of a robot that nothing slows down.
@@ -78,7 +84,8 @@ impl Engine {
             timeline: Timeline::new(motion.layout(), deployment.action_dt()),
             gate: Gate::new(deployment),
             motion,
-            moves: deployment.motion(),
+            interlocks: Interlocks::new(deployment),
+            authority: Authority::Stopped(Reason::Inactive),
             action_dt: deployment.action_dt(),
             n_action_steps: deployment.n_action_steps(),
             actuation_latency: deployment.actuation_latency(),
@@ -100,17 +107,18 @@ impl Engine {
     /// Takes an event at `now` and appends what follows from it to `effects`, in order.
     pub fn handle(&mut self, now: Stamp, event: Event, effects: &mut Vec<Effect>) {
         self.pass(now, effects);
+        self.enforce(now, effects);
         match event {
             Event::Sample(sample) => {
+                if let Value::Switch { switch, on } = sample.value {
+                    // A switch starts and resets nothing, so nothing is refused.
+                    let _ = self.interlock(sample.received, Input::Switch { switch, on }, effects);
+                }
                 if let Err(dropped) = self.sync.accept(now, sample) {
                     effects.push(Effect::Report(Report::Dropped(dropped)));
                 }
             }
             Event::Inferred { request, result } => self.take_result(now, request, result, effects),
-            Event::DryRun => {
-                self.stop(now, effects);
-                self.moves = deploy::Motion::DryRun;
-            }
             Event::Stop => self.stop(now, effects),
             Event::Tick => {
                 self.report_readiness(now, effects);
@@ -174,6 +182,7 @@ impl Engine {
     pub fn health(&self, now: Stamp) -> Health {
         let waiting = self.sync.ready(now).err().filter(|reason| *reason != NotReady::NoNewFrame);
         Health {
+            authority: self.interlocks.authority(now),
             streams: self.sync.health(now),
             waiting,
             inferring: self.pending.as_ref().map(|pending| pending.request),
@@ -184,6 +193,10 @@ impl Engine {
     /// Starts an inference where the model is idle, the rate allows it and a new observation is complete.
     fn start_inference(&mut self, now: Stamp, effects: &mut Vec<Effect>) {
         if self.pending.is_some() || self.due.is_some_and(|due| now < due && due.since(now) <= self.inference_period) {
+            return;
+        }
+        // There need not even be a policy.
+        if self.authority == Authority::Stopped(Reason::Inactive) {
             return;
         }
         let left = Left {
@@ -211,8 +224,8 @@ impl Engine {
         let (stamp, frame_id) = (observation.stamp, observation.frame_id.clone());
         // What is stamped ahead of the clock has not been reached yet.
         let executed = self.motion.executed(stamp.min(now)) + stamp.since(now).max(Span::ZERO);
-        let task = Arc::clone(&observation.task);
-        self.pending = Some(Pending { request, stamp, executed, frame_id, task });
+        let (task, stopped) = (Arc::clone(&observation.task), stop_of(self.authority));
+        self.pending = Some(Pending { request, stamp, executed, frame_id, task, stopped });
         effects.push(Effect::Infer { request, observation });
     }
 
@@ -257,8 +270,10 @@ impl Engine {
             Ok(targets) => targets,
             Err(rejection) => return Verdict::Rejected(rejection),
         };
-        if self.moves == deploy::Motion::DryRun {
-            return Verdict::DryRun;
+        match pending.stopped.or(stop_of(self.authority)) {
+            Some(Reason::DryRun) => return Verdict::DryRun,
+            Some(reason) => return Verdict::Rejected(Rejection::Stopped(reason)),
+            None => {}
         }
         let executed = self.motion.executed(now);
         let execution = self.execution;
@@ -320,5 +335,13 @@ fn command(
         let command = Arc::new(command);
         gate.sent(Arc::clone(&command));
         effects.push(Effect::Command(command));
+    }
+}
+
+/// Why it may not move; `None` where it may.
+fn stop_of(authority: Authority) -> Option<Reason> {
+    match authority {
+        Authority::Moves => None,
+        Authority::Stopped(reason) => Some(reason),
     }
 }

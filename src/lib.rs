@@ -20,6 +20,7 @@ pub mod engine;
 pub mod execute;
 pub mod geometry;
 pub mod inference;
+pub mod interlock;
 pub mod kinematics;
 pub mod motion;
 pub mod msg;

@@ -21,9 +21,10 @@ pub use diagnostic_msgs::{DiagnosticArray, DiagnosticStatus, KeyValue, Level};
 pub use geometry_msgs::{
     PoseMessage, PoseStamped, Quaternion, TFMessage, Transform, TransformStamped, Twist, TwistStamped, Vector3,
 };
-pub use sensor_msgs::{CameraInfo, CompressedImage, Image, JointState, RegionOfInterest};
+pub use sensor_msgs::{CameraInfo, CompressedImage, Image, JointState, Joy, RegionOfInterest};
 pub use std_msgs::{
-    Clock, Duration, Float64, Float64MultiArray, Header, MultiArrayDimension, MultiArrayLayout, StringMessage, Time,
+    Bool, Clock, Duration, Empty, Float64, Float64MultiArray, Header, MultiArrayDimension, MultiArrayLayout,
+    StringMessage, Time,
 };
 pub use trajectory_msgs::{JointTrajectory, JointTrajectoryPoint};
 pub use vla_msgs::ActionChunk;

@@ -104,6 +104,8 @@ impl Sync {
                 self.latched = Some(task);
                 Ok(())
             }
+            // They say whether the robot moves, not what the policy sees.
+            Value::Switch { .. } => Ok(()),
         }
     }
 

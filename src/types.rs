@@ -60,6 +60,24 @@ pub enum Value {
     Instruction(Arc<str>),
     /// What it was asked to do before anybody listened.
     LatchedInstruction(Arc<str>),
+    /// What a switch of a person is.
+    Switch {
+        /// Which one.
+        switch: Switch,
+        /// Whether it is on: pressed, held, taken over.
+        on: bool,
+    },
+}
+
+/// What a person has in the hand to stop the robot, or to let it move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// An e-stop, by its index in the deployment's list; on where it is pressed.
+    EStop(usize),
+    /// On while it is held.
+    Deadman,
+    /// On while a person drives.
+    Takeover,
 }
 
 /// Joint positions by name, rad or m as the robot reports them.

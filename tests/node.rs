@@ -5,6 +5,8 @@
 mod arm;
 #[path = "shared/case.rs"]
 mod case;
+#[path = "node/control.rs"]
+mod control;
 #[path = "node/denoising.rs"]
 mod denoising;
 #[path = "node/eef.rs"]
@@ -96,6 +98,7 @@ impl Node {
             .args(arguments)
             .env("ROS_DOMAIN_ID", domain().to_string())
             .env("ROS_LOCALHOST_ONLY", "1")
+            .env("RMW_IMPLEMENTATION", "rmw_cyclonedds_cpp")
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -225,7 +228,7 @@ fn pictures_joints_and_an_instruction_become_a_trajectory() {
     });
     let names: Vec<&str> = report["status"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
     let inputs = ["input images.front", "input joint_states", "input instruction", "input parameter task"];
-    let parts = inputs.into_iter().chain(["inference", "output", "safety", "topics"]);
+    let parts = inputs.into_iter().chain(["inference", "output", "safety", "interlock", "topics"]);
     assert_eq!(names, parts.map(|part| format!("/cell/brain: {part}")).collect::<Vec<_>>());
 
     let (code, log) = node.end("-INT");

@@ -40,14 +40,15 @@ impl Node {
         let profile = Profile::load(profile)?;
         let options = runtime::policy_options(&parameters)?;
         let deployment = Deployment::check(&bundle, &profile, parameters)?;
-        let inference = runtime::inference(&bundle, &deployment, &options)?;
-        tracing::info!(digest = bundle.digest(), provider = options.provider.name(), "bundle loaded");
+        tracing::info!(digest = bundle.digest(), provider = options.provider.name(), "bundle checked");
         let mut transport = Dds::join(settings, names.namespace(), names.node_name())?;
         tracing::info!(node = names.fully_qualified_name(), domain = settings.domain, network = ?settings.network, "joined");
         for controller in profile.outputs().iter().filter_map(|output| output.controller.as_ref()) {
             agree(&mut transport, controller)?;
         }
-        node::run(&deployment, inference, &names, transport, &stop)?;
+        let cameras = deployment.clone();
+        let load = move || runtime::warm_inference(&bundle, &cameras, &options);
+        node::run(&deployment, load, &names, transport, &stop)?;
         Ok(())
     }
 }

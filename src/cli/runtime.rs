@@ -6,8 +6,13 @@ use clap::{Args, ValueEnum};
 use vla_bundle::Bundle;
 
 use crate::deploy::{Deployment, RunParameters};
+use crate::drive::answer::Answer as _;
+use crate::drive::synthetic::synthetic_observation;
 use crate::inference::{Inference, InferenceError};
 use crate::policy::{PolicyError, PolicyOptions, Provider, Spinning};
+
+/// Width and height of the picture that a policy is warmed with.
+const PICTURE: [u32; 2] = [640, 480];
 
 /// How the graphs are to be run.
 #[derive(Args)]
@@ -70,6 +75,15 @@ pub fn inference(
     options: &PolicyOptions,
 ) -> Result<Inference, InferenceError> {
     Ok(Inference::load(bundle, options)?.through(deployment.views()))
+}
+
+/// The same after its first answer, which takes longer than the others: to a picture that is made up.
+pub fn warm_inference(bundle: &Bundle, deployment: &Deployment, options: &PolicyOptions) -> Result<Inference, String> {
+    let mut inference = Inference::load(bundle, options).map_err(|error| error.to_string())?;
+    let [width, height] = PICTURE;
+    let observation = synthetic_observation(bundle.manifest(), width, height);
+    inference.answer(&observation).map_err(|reason| format!("warm-up: {reason}"))?;
+    Ok(inference.through(deployment.views()))
 }
 
 /// Both halves of `KEY=VALUE`.

@@ -68,6 +68,8 @@ pub fn declare<'a>(
         ("execution", ParamValue::String("receding_horizon".to_owned())),
         ("horizon_ms", ParamValue::Double(300.0)),
         ("use_sim_time", ParamValue::Bool(false)),
+        ("autostart", ParamValue::Bool(true)),
+        ("wait_for_start", ParamValue::Bool(false)),
     ] {
         declared.entry(name.to_owned()).and_modify(|parameter| parameter.value = Some(value));
     }
@@ -124,6 +126,21 @@ const OWN: &[Row] = &[
     ("max_skew_ms", ParamKind::Double { from: 0.0 }, Setting::AtStart, "largest difference between stamps of inputs"),
     ("assumed_latency_ms", ParamKind::Double { from: 0.0 }, Setting::AtStart, "time of an inference, in replay only"),
     ("use_sim_time", ParamKind::Bool, Setting::AtStart, "whether /clock is the clock"),
+    ("autostart", ParamKind::Bool, Setting::AtStart, "whether the node configures and activates itself"),
+    ("wait_for_start", ParamKind::Bool, Setting::AtStart, "whether nothing moves before ~/start"),
+    ("estop", ParamKind::String, Setting::AtStart, "topic, std_msgs/Bool again and again; true or silence stops"),
+    ("estop_heartbeat", ParamKind::String, Setting::AtStart, "topic, std_msgs/Empty again and again; silence stops"),
+    ("estop_timeout_ms", ParamKind::Double { from: 0.0 }, Setting::AtStart, "longest silence of an e-stop, above 0"),
+    ("deadman", ParamKind::String, Setting::AtStart, "topic, sensor_msgs/Joy; nothing moves unless a button is held"),
+    ("deadman_button", ParamKind::Int { from: 0 }, Setting::AtStart, "index of the button to hold"),
+    (
+        "deadman_timeout_ms",
+        ParamKind::Double { from: 0.0 },
+        Setting::AtStart,
+        "longest silence of the deadman, above 0",
+    ),
+    ("deadman_resumes", ParamKind::Bool, Setting::AtStart, "whether to hold it again is enough, without ~/start"),
+    ("takeover", ParamKind::String, Setting::AtStart, "topic, std_msgs/Bool; nothing moves while a person drives"),
     ("joint_states", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
     ("instruction", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
     ("joint_trajectory", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
@@ -179,7 +196,8 @@ mod tests {
             some.entry("aggregate".to_owned()).and_modify(|aggregate| *aggregate = text("average"));
             super::super::RunParameters::parse(&some).unwrap();
         }
-        let source = include_str!("parameters.rs").split("#[cfg(test)]").next().unwrap();
+        let parameters = include_str!("parameters.rs").split("#[cfg(test)]").next().unwrap();
+        let source = format!("{parameters}{}", include_str!("interlocks.rs"));
         for (name, ..) in OWN {
             assert!(source.contains(&format!("\"{name}\"")), "{name}");
         }

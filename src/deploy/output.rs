@@ -24,7 +24,7 @@ pub struct Output {
 }
 
 /// The message that an output publishes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Form {
     /// `trajectory_msgs/JointTrajectory`, the whole segment at once.
     Trajectory,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::InterlockRules;
 use crate::execute::{Aggregate, Asynchronous, Execution, TemporalEnsemble};
 use crate::time::Span;
 
@@ -65,6 +66,8 @@ pub struct RunParameters {
     pub(super) max_skew: Span,
     pub(super) assumed_latency: Span,
     pub(super) use_sim_time: bool,
+    pub(super) autostart: bool,
+    pub(super) interlocks: InterlockRules,
     pub(super) images: BTreeMap<String, String>,
     pub(super) camera_infos: BTreeMap<String, String>,
     pub(super) topics: Topics,
@@ -111,6 +114,14 @@ impl RunParameters {
     /// | `max_observation_age_ms` | number above 0: oldest observation whose chunk may still begin | the executed rows' length |
     /// | `max_skew_ms` | number, at least 0 | required |
     /// | `assumed_latency_ms` | number, at least 0; replay only | 0 |
+    /// | `autostart` | bool: configures and activates by itself | true |
+    /// | `wait_for_start` | bool: moves after `~/start` | false |
+    /// | `estop`, `estop_heartbeat` | string, a topic of `std_msgs/Bool` or `std_msgs/Empty` | none |
+    /// | `estop_timeout_ms` | number above 0 | required with an e-stop |
+    /// | `deadman` | string, a topic of `sensor_msgs/Joy` | none |
+    /// | `deadman_button`, `deadman_timeout_ms` | integer, at least 0; number above 0 | required with `deadman` |
+    /// | `deadman_resumes` | bool: holding it again is enough to move | false |
+    /// | `takeover` | string, a topic of `std_msgs/Bool` | none |
     /// | `images.<camera>`, `camera_info.<camera>`, `joint_states`, `instruction`, `joint_trajectory`, `command`, `gripper`, `eef_target`, `eef_twist`, `action_chunk` | string, a topic | the profile's |
     ///
     /// # Errors
@@ -136,6 +147,8 @@ impl RunParameters {
             max_skew: reader.required("max_skew_ms", Reader::millis, Span::ZERO),
             assumed_latency: reader.millis("assumed_latency_ms").unwrap_or(Span::ZERO),
             use_sim_time: reader.bool("use_sim_time").unwrap_or(false),
+            autostart: reader.bool("autostart").unwrap_or(true),
+            interlocks: InterlockRules::read(&mut reader),
             images: reader.family("images."),
             camera_infos: reader.family("camera_info."),
             topics: Topics {
@@ -186,10 +199,15 @@ impl RunParameters {
     pub fn use_sim_time(&self) -> bool {
         self.use_sim_time
     }
+
+    /// Whether the node configures and activates itself.
+    pub fn autostart(&self) -> bool {
+        self.autostart
+    }
 }
 
 /// Takes parameters out of a map and remembers what is wrong with them.
-struct Reader {
+pub(super) struct Reader {
     values: BTreeMap<String, ParamValue>,
     problems: Vec<String>,
 }
@@ -199,7 +217,11 @@ impl Reader {
         self.problems.push(format!("`{name}` is {}, wanted {wanted}", got.type_word()));
     }
 
-    fn bool(&mut self, name: &str) -> Option<bool> {
+    pub(super) fn problem(&mut self, problem: &str) {
+        self.problems.push(problem.to_owned());
+    }
+
+    pub(super) fn bool(&mut self, name: &str) -> Option<bool> {
         match self.values.remove(name)? {
             ParamValue::Bool(value) => Some(value),
             other => {
@@ -209,7 +231,7 @@ impl Reader {
         }
     }
 
-    fn string(&mut self, name: &str) -> Option<String> {
+    pub(super) fn string(&mut self, name: &str) -> Option<String> {
         match self.values.remove(name)? {
             ParamValue::String(value) => Some(value),
             other => {
@@ -243,6 +265,11 @@ impl Reader {
         None
     }
 
+    /// A place in a list, counted from 0.
+    pub(super) fn index(&mut self, name: &str) -> Option<usize> {
+        self.seed(name).and_then(|index| usize::try_from(index).ok())
+    }
+
     /// A number; whole ones may be written without a point, as people do.
     fn number(&mut self, name: &str) -> Option<f64> {
         match self.values.remove(name)? {
@@ -255,7 +282,7 @@ impl Reader {
         }
     }
 
-    fn millis(&mut self, name: &str) -> Option<Span> {
+    pub(super) fn millis(&mut self, name: &str) -> Option<Span> {
         let value = self.number(name)?;
         if value.is_finite() && value >= 0.0 {
             return Some(Span::from_millis(value));

@@ -14,21 +14,23 @@ use std::sync::Arc;
 
 use crossbeam::channel::Receiver;
 
-use crate::deploy::{Deployment, EefSource, Form, Motion, TF_STATIC_TOPIC, TF_TOPIC, declare};
+use crate::deploy::{Deployment, EStopMessage, EefSource, Form, Motion, TF_STATIC_TOPIC, TF_TOPIC, declare};
 use crate::drive::answer::Answer;
 use crate::drive::chunk_messages::{ChunkMessages, Source};
 use crate::drive::clock::Clock;
+use crate::drive::control;
 use crate::drive::parameters::Parameters;
 use crate::drive::playback::Playback;
 use crate::drive::ros::{Transport, TransportError};
 use crate::drive::ros_args::{NameError, RosArgs};
 use crate::profile;
+use crate::types::Switch;
 
 use diagnostics::Diagnostics;
 use inbox::Inbox;
 use inference::InferenceThread;
 use publish::{OutputPublisher, PublishThread, Publishers};
-use running::Running;
+use running::{Managed, Running};
 
 /// Name of the node where the command line gives none.
 pub const DEFAULT_NAME: &str = "vla_node";
@@ -43,17 +45,19 @@ pub enum NodeError {
     Name(#[from] NameError),
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
+    #[error("the policy cannot be loaded: {0}")]
+    Policy(String),
     #[error("the {0} thread panicked; nothing is published any more")]
     Died(&'static str),
 }
 
-/// Runs until `stop` says so (or is dropped).
+/// Runs until `stop` says so (or is dropped). `load` makes the policy, warm, whenever the node is configured.
 ///
 /// # Errors
 /// See [`NodeError`]; a thread that dies ends the node, because a silent node is worse than none.
-pub fn run<T: Transport>(
+pub fn run<T: Transport, P: Answer>(
     deployment: &Deployment,
-    policy: impl Answer + Send + 'static,
+    load: impl FnMut() -> Result<P, String> + Send + 'static,
     names: &RosArgs,
     mut transport: T,
     stop: &Receiver<()>,
@@ -72,8 +76,10 @@ pub fn run<T: Transport>(
         clock.clone(),
         inbox.changes(),
     ))?;
+    let (asking, answering) = control::line();
+    transport.serve_control(asking)?;
     let publishers = publishers(deployment, names, &mut transport)?;
-    let inference = InferenceThread::start(policy)?;
+    let inference = InferenceThread::start(load)?;
     let publish = PublishThread::start(
         publishers,
         ChunkMessages::new(deployment, Source::Live),
@@ -86,7 +92,8 @@ pub fn run<T: Transport>(
         Motion::Live => tracing::warn!(robot = deployment.robot(), "started; commands move the robot"),
     }
     let diagnostics = Diagnostics::new(&names.fully_qualified_name(), inbox.streams());
-    let ended = Running::new(deployment, (inbox, diagnostics), inference, publish).until(stop, &session);
+    let managed = Managed::new(answering, deployment.parameters());
+    let ended = Running::new(deployment, (inbox, diagnostics), (inference, publish), managed).until(stop, &session);
     // First no more commands, then out of the graph, and last what may take long.
     let (inference, publish) = ended.threads;
     let published = publish.join();
@@ -106,6 +113,8 @@ fn subscribe<T: Transport>(
     transport: &mut T,
     inbox: &mut Inbox,
 ) -> Result<(), NodeError> {
+    // First, because the inbox hands out the streams in this order, and a stop comes before a picture.
+    subscribe_switches(deployment, names, transport, inbox)?;
     for (index, camera) in deployment.cameras().iter().enumerate() {
         let topic = names.resolve(&camera.topic)?;
         let sink = inbox.frames(&format!("images.{}", camera.name), index);
@@ -133,6 +142,37 @@ fn subscribe<T: Transport>(
     let topic = names.resolve(deployment.instruction_topic())?;
     transport.subscribe_text(&topic, inbox.instructions("instruction"))?;
     tracing::info!(topic, until_then = deployment.task(), "subscribed to the instruction");
+    Ok(())
+}
+
+/// What a person stops the robot with.
+fn subscribe_switches<T: Transport>(
+    deployment: &Deployment,
+    names: &RosArgs,
+    transport: &mut T,
+    inbox: &mut Inbox,
+) -> Result<(), NodeError> {
+    let rules = deployment.interlocks();
+    for (index, estop) in rules.estops.iter().enumerate() {
+        let topic = names.resolve(&estop.topic)?;
+        match estop.message {
+            EStopMessage::Bool => transport.subscribe_flag(&topic, inbox.switch("estop", Switch::EStop(index)))?,
+            EStopMessage::Empty => {
+                transport.subscribe_beat(&topic, inbox.switch("estop_heartbeat", Switch::EStop(index)))?;
+            }
+        }
+        tracing::info!(topic, timeout = %estop.timeout, "subscribed to the e-stop");
+    }
+    if let Some(deadman) = &rules.deadman {
+        let topic = names.resolve(&deadman.topic)?;
+        transport.subscribe_button(&topic, deadman.button, inbox.switch("deadman", Switch::Deadman))?;
+        tracing::info!(topic, button = deadman.button, timeout = %deadman.timeout, "subscribed to the deadman");
+    }
+    if let Some(topic) = &rules.takeover {
+        let topic = names.resolve(topic)?;
+        transport.subscribe_latched_flag(&topic, inbox.switch("takeover", Switch::Takeover))?;
+        tracing::info!(topic, "subscribed to the takeover");
+    }
     Ok(())
 }
 

@@ -136,7 +136,7 @@ outputs:
     fn command(deployment: &Deployment, ms: f64, first: f64) -> Arc<SafeCommand> {
         let width = deployment.actions().len();
         let chunk = Chunk::new([first, 0.1, 0.1, 0.1].map(|value| vec![value; width]).concat(), width).unwrap();
-        let (mut engine, mut effects) = (Engine::new(deployment), Vec::new());
+        let (mut engine, mut effects) = (Engine::activated(deployment), Vec::new());
         for sample in [instruction(ms, "go"), joints(ms, [0.25, 0.1, 0.03]), frame(0, ms)] {
             engine.handle(at(ms), Event::Sample(sample), &mut effects);
         }

@@ -116,7 +116,7 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// A bag that is damaged. A failed inference is no error: the run goes on, as the node does.
     pub fn run(self, answer: &mut dyn Answer) -> Result<Run, ReplayError> {
-        let (engine, assumed) = (Engine::new(self.deployment), self.deployment.assumed_latency());
+        let (engine, assumed) = (Engine::activated(self.deployment), self.deployment.assumed_latency());
         let mut player = Player { engine, answer, assumed, running: None, next_tick: None, run: self.run };
         for message in self.bag.messages() {
             match message {
@@ -225,7 +225,12 @@ impl Player<'_> {
                 Effect::Report(Report::NotReady(reason)) => self.run.notes.not_ready(reason),
                 Effect::Report(Report::Dropped(dropped)) => self.run.notes.dropped(&dropped),
                 Effect::Command(command) => self.run.commands.push((now, command)),
-                Effect::Report(Report::ClockWentBack { .. } | Report::StoodStill { .. } | Report::Outdated { .. }) => {}
+                Effect::Report(
+                    Report::ClockWentBack { .. }
+                    | Report::StoodStill { .. }
+                    | Report::Outdated { .. }
+                    | Report::Stopped(_),
+                ) => {}
             }
         }
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 pub use dds::{Dds, DdsSession};
 pub use settings::{DdsSettings, Network, Services, SettingsError, largest_receive_buffer};
 
+use crate::drive::control::Asking;
 use crate::drive::parameters::Parameters;
 use crate::geometry::PoseError;
 use crate::msg::{FrameError, InfoError, JointsError, Message};
@@ -184,6 +185,18 @@ pub trait Transport {
     /// `std_msgs/String`, reliable, with the last one from before we came where its publisher keeps it.
     fn subscribe_text(&mut self, topic: &str, sink: Sink<Text>) -> Result<(), TransportError>;
 
+    /// `std_msgs/Bool` again and again, best effort.
+    fn subscribe_flag(&mut self, topic: &str, sink: Sink<bool>) -> Result<(), TransportError>;
+
+    /// `std_msgs/Empty` again and again, best effort; each says `false`: nothing is pressed.
+    fn subscribe_beat(&mut self, topic: &str, sink: Sink<bool>) -> Result<(), TransportError>;
+
+    /// The button with this index of `sensor_msgs/Joy`, best effort.
+    fn subscribe_button(&mut self, topic: &str, button: usize, sink: Sink<bool>) -> Result<(), TransportError>;
+
+    /// `std_msgs/Bool`, reliable, with the last one from before we came where its publisher keeps it.
+    fn subscribe_latched_flag(&mut self, topic: &str, sink: Sink<bool>) -> Result<(), TransportError>;
+
     /// Any message, reliable, the newest only.
     fn publisher<M: Message + Serialize + Send + 'static>(
         &mut self,
@@ -192,6 +205,9 @@ pub trait Transport {
 
     /// The parameter services of a ROS node.
     fn serve_parameters(&mut self, parameters: Parameters) -> Result<(), TransportError>;
+
+    /// The services of a managed node, those that start and stop the robot, and the action that runs the policy.
+    fn serve_control(&mut self, asking: Asking) -> Result<(), TransportError>;
 
     /// Lets messages flow.
     fn start(self) -> Result<Self::Session, TransportError>;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::execute::Late;
+use crate::interlock::Reason;
 use crate::safety::{SafeCommand, Violation};
 use crate::sync::{Dropped, NotReady};
 use crate::time::{Span, Stamp};
@@ -25,8 +26,6 @@ pub enum Event {
         /// Its result, or why there is none.
         result: Result<Inferred, String>,
     },
-    /// From now on nothing moves; there is no way back.
-    DryRun,
     /// The robot comes to rest; the next chunk moves it again.
     Stop,
     /// Time passed; the driver's timer says so, at most once per period of its own choice.
@@ -111,6 +110,9 @@ pub enum Rejection {
     /// Nobody knows where the robot is now.
     #[error("{0}")]
     NotMeasured(NotReady),
+    /// Nothing moves, or something stopped while it was inferred.
+    #[error("{0}")]
+    Stopped(Reason),
     /// The gate refused it.
     #[error(transparent)]
     Unsafe(Violation),
@@ -124,6 +126,7 @@ impl Rejection {
             Rejection::InstructionChanged => "instruction_changed",
             Rejection::ClockWentBack { .. } => "clock_went_back",
             Rejection::NotMeasured(_) => "not_measured",
+            Rejection::Stopped(reason) => reason.class(),
             Rejection::Unsafe(violation) => violation.class(),
         }
     }
@@ -158,6 +161,9 @@ pub enum Report {
         /// How long.
         passed: Span,
     },
+    /// The robot may move no longer, or stands still for another reason than before.
+    #[error("stopped: {0}")]
+    Stopped(Reason),
     /// A result that nobody waits for.
     #[error("result of inference {} is outdated", .request.0)]
     Outdated {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{RequestId, Verdict};
+use crate::interlock::Authority;
 use crate::sync::{NotReady, StreamHealth};
 
 /// State of the engine at one moment.
@@ -14,6 +15,8 @@ pub struct Health {
     pub waiting: Option<NotReady>,
     /// The inference that is running.
     pub inferring: Option<RequestId>,
+    /// Whether the robot may move.
+    pub authority: Authority,
     /// Since the start.
     pub counts: Counts,
 }

@@ -97,7 +97,7 @@ proptest! {
         rounds in rounds(),
         stops in prop::collection::vec(any::<u8>(), 12),
     ) {
-        let mut engine = Engine::new(&overlapping_arm());
+        let mut engine = Engine::activated(&overlapping_arm());
         let (mut clock, mut effects, mut sent) = (0.0, Vec::new(), 0);
         let (mut controller, mut inferring) = (Controller::default(), None);
         for ((wait, delay, measured, rows), stop) in rounds.into_iter().zip(stops) {

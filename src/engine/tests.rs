@@ -24,12 +24,18 @@ struct Script {
 
 impl Script {
     fn live() -> Self {
-        Self { engine: Engine::new(&live_arm()) }
+        Self { engine: Engine::activated(&live_arm()) }
     }
 
     fn at(&mut self, ms: f64, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.engine.handle(at(ms), event, &mut effects);
+        effects
+    }
+
+    fn interlock(&mut self, ms: f64, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.engine.interlock(at(ms), input, &mut effects).unwrap();
         effects
     }
 
@@ -112,7 +118,7 @@ fn a_fresh_chunk_becomes_a_command_that_begins_where_the_arm_is_and_ends_at_rest
 
 #[test]
 fn a_command_is_renewed_in_time_and_reaches_no_farther_than_its_horizon_and_a_stop() {
-    let mut script = Script { engine: Engine::new(&overlapping_arm()) };
+    let mut script = Script { engine: Engine::activated(&overlapping_arm()) };
     let request = script.request(0.0, REST);
     let (_, first) = script.answer_with_command(
         0.0,
@@ -138,7 +144,7 @@ fn a_command_is_renewed_in_time_and_reaches_no_farther_than_its_horizon_and_a_st
 
 #[test]
 fn an_arm_whose_joints_fall_silent_comes_to_rest() {
-    let mut script = Script { engine: Engine::new(&overlapping_arm()) };
+    let mut script = Script { engine: Engine::activated(&overlapping_arm()) };
     let request = script.request(0.0, REST);
     script.answer(0.0, request, &STEPS);
     assert_eq!(script.ticks(5.0, 50.0), []);
@@ -154,7 +160,7 @@ fn an_arm_whose_joints_fall_silent_comes_to_rest() {
 
 #[test]
 fn a_stop_ends_the_motion_and_the_next_chunk_begins_a_new_one() {
-    let mut script = Script { engine: Engine::new(&overlapping_arm()) };
+    let mut script = Script { engine: Engine::activated(&overlapping_arm()) };
     let request = script.request(0.0, REST);
     let (_, first) = script.answer_with_command(0.0, request, &STEPS);
     let effects = script.at(20.0, Event::Stop);
@@ -167,7 +173,7 @@ fn a_stop_ends_the_motion_and_the_next_chunk_begins_a_new_one() {
 
 #[test]
 fn a_clock_that_goes_back_stops_the_arm_where_it_is() {
-    let mut script = Script { engine: Engine::new(&overlapping_arm()) };
+    let mut script = Script { engine: Engine::activated(&overlapping_arm()) };
     let request = script.request(5000.0, REST);
     let (_, first) = script.answer_with_command(5000.0, request, &STEPS);
     script.ticks(5005.0, 5030.0);
@@ -179,7 +185,7 @@ fn a_clock_that_goes_back_stops_the_arm_where_it_is() {
 
 #[test]
 fn what_was_under_way_when_the_process_stood_still_is_given_up() {
-    let mut script = Script { engine: Engine::new(&overlapping_arm()) };
+    let mut script = Script { engine: Engine::activated(&overlapping_arm()) };
     let request = script.request(0.0, REST);
     script.answer(0.0, request, &STEPS);
     let effects = script.at(151.0, Event::Tick);
@@ -189,7 +195,7 @@ fn what_was_under_way_when_the_process_stood_still_is_given_up() {
 
 #[test]
 fn with_dry_run_no_command_exists() {
-    let mut script = Script { engine: Engine::new(&arm_with(&[])) };
+    let mut script = Script { engine: Engine::activated(&arm_with(&[])) };
     let request = script.request(0.0, REST);
     let decision = script.answer(0.0, request, &STEPS);
     assert_eq!(decision.verdict.to_string(), "dry_run");
@@ -369,7 +375,7 @@ fn elbow_at(position: f64) -> [[f64; 3]; 4] {
 /// What becomes of an elbow position at `ms`, while a command is running that has it at 0.15 rad at 0 ms, 0.2 at 50,
 /// 0.25 at 100 and 0.3 at 150, and the arm lags behind at 0.1.
 fn after_a_running_command(ms: f64, position: f64) -> String {
-    let mut script = Script { engine: Engine::new(&overlapping_arm()) };
+    let mut script = Script { engine: Engine::activated(&overlapping_arm()) };
     let request = script.request(0.0, REST);
     let rising = [0.15, 0.2, 0.25, 0.3].map(|elbow| [0.0, elbow, 0.5]);
     assert_eq!(script.answer(0.0, request, &rising).verdict.to_string(), "sent");
@@ -420,8 +426,9 @@ fn after_a_dry_run_is_asked_for_nothing_is_sent() {
     let request = script.request(0.0, REST);
     assert_eq!(script.answer(0.0, request, &STEPS).verdict.to_string(), "sent");
     let request = script.request(200.0, REST);
-    let effects = script.at(201.0, Event::DryRun);
-    assert!(effects.iter().all(|effect| matches!(effect, Effect::Command(_))), "{effects:?}");
+    let effects = script.interlock(201.0, Input::DryRun);
+    let told = Effect::Report(Report::Stopped(Reason::DryRun));
+    assert!(effects.iter().all(|effect| matches!(effect, Effect::Command(_)) || *effect == told), "{effects:?}");
     assert_eq!(script.answer(202.0, request, &STEPS).verdict, Verdict::DryRun);
 }
 

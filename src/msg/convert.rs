@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::file_size::file_size;
 use super::{
-    CameraInfo, CompressedImage, Duration, Header, Image, JointState, PoseStamped, RegionOfInterest, TFMessage, Time,
+    CameraInfo, CompressedImage, Duration, Header, Image, JointState, Joy, PoseStamped, RegionOfInterest, TFMessage,
+    Time,
 };
 use crate::geometry::{Pose, PoseError};
 use crate::time::{Span, Stamp};
@@ -218,6 +219,13 @@ impl From<Stamp> for Time {
 impl From<Time> for Stamp {
     fn from(time: Time) -> Self {
         Stamp::from_ros(time.sec, time.nanosec)
+    }
+}
+
+impl Joy {
+    /// Whether the button with this index is held; one that is not there is not.
+    pub fn is_held(&self, button: usize) -> bool {
+        self.buttons.get(button).is_some_and(|state| *state != 0)
     }
 }
 

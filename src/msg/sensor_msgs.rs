@@ -51,6 +51,17 @@ pub struct JointState {
     pub effort: Vec<f64>,
 }
 
+/// What a person does with a joystick or a pendant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Joy {
+    /// When.
+    pub header: Header,
+    /// Positions, in [-1, 1].
+    pub axes: Vec<f32>,
+    /// 1 where held.
+    pub buttons: Vec<i32>,
+}
+
 /// How a camera sees.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CameraInfo {
@@ -96,5 +107,6 @@ pub struct RegionOfInterest {
 message!("sensor_msgs", "Image", Image<'_>);
 message!("sensor_msgs", "CompressedImage", CompressedImage<'_>);
 message!("sensor_msgs", "JointState", JointState);
+message!("sensor_msgs", "Joy", Joy);
 message!("sensor_msgs", "CameraInfo", CameraInfo);
 message!("sensor_msgs", "RegionOfInterest", RegionOfInterest);

@@ -38,6 +38,20 @@ pub struct StringMessage {
     pub data: String,
 }
 
+/// Yes or no.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bool {
+    /// The answer.
+    pub data: bool,
+}
+
+/// Nothing but that it was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Empty {
+    /// The wire knows no empty structures.
+    pub structure_needs_at_least_one_member: u8,
+}
+
 /// A number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Float64 {
@@ -85,6 +99,8 @@ message!("builtin_interfaces", "Time", Time);
 message!("builtin_interfaces", "Duration", Duration);
 message!("std_msgs", "Header", Header);
 message!("std_msgs", "String", StringMessage);
+message!("std_msgs", "Bool", Bool);
+message!("std_msgs", "Empty", Empty);
 message!("std_msgs", "Float64", Float64);
 message!("std_msgs", "Float64MultiArray", Float64MultiArray);
 message!("std_msgs", "MultiArrayLayout", MultiArrayLayout);

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from cyclonedds.idl import IdlStruct
-from cyclonedds.idl.types import array, byte, float64, int32, int64, sequence, uint8, uint32, uint64
+from cyclonedds.idl.types import array, byte, float32, float64, int8, int32, int64, sequence, uint8, uint32, uint64
 
 
 @dataclass
@@ -309,3 +309,198 @@ class SetParametersResponse(IdlStruct, typename="rcl_interfaces::srv::dds_::SetP
     guid: uint64
     seq: int64
     results: sequence[SetParametersResult]
+
+
+@dataclass
+class GetStateRequest(IdlStruct, typename="lifecycle_msgs::srv::dds_::GetState_Request_"):
+    guid: uint64
+    seq: int64
+    structure_needs_at_least_one_member: uint8 = 0
+
+
+@dataclass
+class State(IdlStruct, typename="lifecycle_msgs::msg::dds_::State_"):
+    id: uint8
+    label: str
+
+
+@dataclass
+class GetStateResponse(IdlStruct, typename="lifecycle_msgs::srv::dds_::GetState_Response_"):
+    guid: uint64
+    seq: int64
+    current_state: State
+
+
+@dataclass
+class Transition(IdlStruct, typename="lifecycle_msgs::msg::dds_::Transition_"):
+    id: uint8 = 0
+    label: str = ""
+
+
+@dataclass
+class TransitionDescription(IdlStruct, typename="lifecycle_msgs::msg::dds_::TransitionDescription_"):
+    transition: Transition
+    start_state: State
+    goal_state: State
+
+
+@dataclass
+class TransitionEvent(IdlStruct, typename="lifecycle_msgs::msg::dds_::TransitionEvent_"):
+    timestamp: uint64
+    transition: Transition
+    start_state: State
+    goal_state: State
+
+
+@dataclass
+class GetAvailableTransitionsRequest(
+    IdlStruct, typename="lifecycle_msgs::srv::dds_::GetAvailableTransitions_Request_"
+):
+    guid: uint64
+    seq: int64
+    structure_needs_at_least_one_member: uint8 = 0
+
+
+@dataclass
+class GetAvailableTransitionsResponse(
+    IdlStruct, typename="lifecycle_msgs::srv::dds_::GetAvailableTransitions_Response_"
+):
+    guid: uint64
+    seq: int64
+    available_transitions: sequence[TransitionDescription]
+
+
+@dataclass
+class ChangeStateRequest(IdlStruct, typename="lifecycle_msgs::srv::dds_::ChangeState_Request_"):
+    guid: uint64
+    seq: int64
+    transition: Transition
+
+
+@dataclass
+class ChangeStateResponse(IdlStruct, typename="lifecycle_msgs::srv::dds_::ChangeState_Response_"):
+    guid: uint64
+    seq: int64
+    success: bool
+
+
+@dataclass
+class TriggerRequest(IdlStruct, typename="std_srvs::srv::dds_::Trigger_Request_"):
+    guid: uint64
+    seq: int64
+    structure_needs_at_least_one_member: uint8 = 0
+
+
+@dataclass
+class TriggerResponse(IdlStruct, typename="std_srvs::srv::dds_::Trigger_Response_"):
+    guid: uint64
+    seq: int64
+    success: bool
+    message: str
+
+
+@dataclass
+class Bool(IdlStruct, typename="std_msgs::msg::dds_::Bool_"):
+    data: bool
+
+
+@dataclass
+class Joy(IdlStruct, typename="sensor_msgs::msg::dds_::Joy_"):
+    header: Header
+    axes: sequence[float32]
+    buttons: sequence[int32]
+
+
+# Actions: three services and two topics each.
+
+
+@dataclass
+class UUID(IdlStruct, typename="unique_identifier_msgs::msg::dds_::UUID_"):
+    uuid: array[uint8, 16]
+
+
+@dataclass
+class GoalInfo(IdlStruct, typename="action_msgs::msg::dds_::GoalInfo_"):
+    goal_id: UUID
+    stamp: Time = field(default_factory=Time)
+
+
+@dataclass
+class GoalStatus(IdlStruct, typename="action_msgs::msg::dds_::GoalStatus_"):
+    goal_info: GoalInfo
+    status: int8
+
+
+@dataclass
+class GoalStatusArray(IdlStruct, typename="action_msgs::msg::dds_::GoalStatusArray_"):
+    status_list: sequence[GoalStatus]
+
+
+@dataclass
+class CancelGoalRequest(IdlStruct, typename="action_msgs::srv::dds_::CancelGoal_Request_"):
+    guid: uint64
+    seq: int64
+    goal_info: GoalInfo
+
+
+@dataclass
+class CancelGoalResponse(IdlStruct, typename="action_msgs::srv::dds_::CancelGoal_Response_"):
+    guid: uint64
+    seq: int64
+    return_code: int8
+    goals_canceling: sequence[GoalInfo]
+
+
+@dataclass
+class RunPolicyGoal(IdlStruct, typename="vla_msgs::action::dds_::RunPolicy_Goal_"):
+    prompt: str
+    max_duration: Duration = field(default_factory=Duration)
+
+
+@dataclass
+class RunPolicySendGoalRequest(IdlStruct, typename="vla_msgs::action::dds_::RunPolicy_SendGoal_Request_"):
+    guid: uint64
+    seq: int64
+    goal_id: UUID
+    goal: RunPolicyGoal
+
+
+@dataclass
+class RunPolicySendGoalResponse(IdlStruct, typename="vla_msgs::action::dds_::RunPolicy_SendGoal_Response_"):
+    guid: uint64
+    seq: int64
+    accepted: bool
+    stamp: Time
+
+
+@dataclass
+class RunPolicyGetResultRequest(IdlStruct, typename="vla_msgs::action::dds_::RunPolicy_GetResult_Request_"):
+    guid: uint64
+    seq: int64
+    goal_id: UUID
+
+
+@dataclass
+class RunPolicyResult(IdlStruct, typename="vla_msgs::action::dds_::RunPolicy_Result_"):
+    success: bool
+    reason: str
+
+
+@dataclass
+class RunPolicyGetResultResponse(IdlStruct, typename="vla_msgs::action::dds_::RunPolicy_GetResult_Response_"):
+    guid: uint64
+    seq: int64
+    status: int8
+    result: RunPolicyResult
+
+
+@dataclass
+class RunPolicyFeedback(IdlStruct, typename="vla_msgs::action::dds_::RunPolicy_Feedback_"):
+    chunks: uint64
+    state: str
+
+
+@dataclass
+class RunPolicyFeedbackMessage(IdlStruct, typename="vla_msgs::action::dds_::RunPolicy_FeedbackMessage_"):
+    goal_id: UUID
+    feedback: RunPolicyFeedback

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::inbox::Stream;
+use crate::drive::lifecycle::State;
 use crate::drive::ros::Mismatch;
 use crate::engine::{Counts, Health};
+use crate::interlock::{Authority, Reason};
 use crate::msg::{DiagnosticArray, DiagnosticStatus, Header, KeyValue, Level};
 use crate::sync::StreamHealth;
 use crate::time::{Span, Stamp};
@@ -27,6 +29,8 @@ pub(super) struct Facts {
     pub waits_for_clock: bool,
     /// How often the clock went back, since the start.
     pub clock_back: u64,
+    /// Where the node is in its life.
+    pub state: Option<State>,
     /// Others on our topics whom we cannot understand, now.
     pub mismatches: Vec<Mismatch>,
 }
@@ -59,7 +63,7 @@ impl Diagnostics {
         let period = self.reported.replace(now).map(|before| now.since(before).secs());
         let mut parts: Vec<Part> = self.inputs.iter_mut().map(|input| input.part(health, period)).collect();
         parts.extend([self.inference(health, facts), self.output(health, facts), self.safety(health, facts)]);
-        parts.push(topics(&facts.mismatches));
+        parts.extend([interlock(health, facts), topics(&facts.mismatches)]);
         self.counts = health.counts.clone();
         self.unsent = facts.unsent;
         let status = parts.into_iter().map(|part| part.status(&self.node)).collect();
@@ -191,6 +195,20 @@ impl Part {
     }
 }
 
+/// Whether the robot may move.
+fn interlock(health: &Health, facts: &Facts) -> Part {
+    let (level, message, class) = match health.authority {
+        Authority::Moves => (Level::Ok, "the robot may move".to_owned(), "moves"),
+        Authority::Stopped(reason @ (Reason::DryRun | Reason::Inactive)) => {
+            (Level::Ok, reason.to_string(), reason.class())
+        }
+        Authority::Stopped(reason) => (Level::Warn, reason.to_string(), reason.class()),
+    };
+    let state = facts.state.map_or("unconfigured", State::label);
+    let values = vec![value("authority", &class), value("lifecycle", &state)];
+    Part { name: "interlock".to_owned(), level, message, values }
+}
+
 /// Who else speaks on our topics.
 fn topics(mismatches: &[Mismatch]) -> Part {
     let (level, message) = match mismatches {
@@ -240,7 +258,8 @@ mod tests {
             silence: age,
             max_age: Span::from_millis(50.0),
         };
-        Health { streams: vec![stream], waiting: None, inferring: None, counts: Counts::default() }
+        let (authority, counts) = (Authority::Moves, Counts::default());
+        Health { streams: vec![stream], waiting: None, inferring: None, authority, counts }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::drive::clock::Clock;
 use crate::drive::parameters::{Apply, Change};
 use crate::drive::ros::{InputError, Sink, Stamped, Text};
 use crate::time::Stamp;
-use crate::types::{Frame, JointSample, Optics, PoseSample, Sample, Transform, Value};
+use crate::types::{Frame, JointSample, Optics, PoseSample, Sample, Switch, Transform, Value};
 
 /// Joint states, poses or arrays between two rounds of the engine; a full queue forgets the oldest.
 const JOINT_STATES: usize = 64;
@@ -19,6 +19,8 @@ const JOINT_STATES: usize = 64;
 const TRANSFORMS: usize = 1024;
 /// Instructions between two rounds; a latched one must not push out a fresh one.
 const INSTRUCTIONS: usize = 8;
+/// States of one switch between two rounds; each may be the one that stops.
+const SWITCHES: usize = 256;
 /// Pictures: only the newest counts.
 const NEWEST: usize = 1;
 
@@ -87,6 +89,11 @@ impl Inbox {
     /// The stream of state values, and where to put them; they have no stamp and count from when they arrive.
     pub fn arrays(&mut self, name: &str) -> Sink<Vec<f64>> {
         self.sink(name, JOINT_STATES, |got, received| sample(received, received, Value::Array(got)))
+    }
+
+    /// The stream of a person's switch, and where to put it; it counts from when it arrives.
+    pub fn switch(&mut self, name: &str, switch: Switch) -> Sink<bool> {
+        self.sink(name, SWITCHES, move |on, received| sample(received, received, Value::Switch { switch, on }))
     }
 
     /// The stream of instructions, and where to put them; they have no stamp and count from when they arrive.

@@ -1,5 +1,7 @@
 //! The thread that owns the engine: events in, effects out, until it is told to stop.
 
+mod managed;
+
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, tick};
@@ -15,7 +17,10 @@ use crate::drive::TICK;
 use crate::drive::clock::Clock;
 use crate::drive::ros::Session;
 use crate::engine::{Decision, Effect, Engine, Event, Report, Verdict};
+use crate::interlock::Input;
 use crate::time::Span;
+
+pub(super) use managed::Managed;
 
 /// Between two diagnostics.
 const REPORT: Duration = Duration::from_secs(1);
@@ -27,6 +32,7 @@ pub(super) struct Running {
     inference: InferenceThread,
     publish: PublishThread,
     diagnostics: Diagnostics,
+    managed: Managed,
     facts: Facts,
     effects: Vec<Effect>,
     clock: Clock,
@@ -42,17 +48,18 @@ impl Running {
     pub fn new(
         deployment: &Deployment,
         (inbox, diagnostics): (Inbox, Diagnostics),
-        inference: InferenceThread,
-        publish: PublishThread,
+        (inference, publish): (InferenceThread, PublishThread),
+        managed: Managed,
     ) -> Self {
         let (engine, facts, effects) = (Engine::new(deployment), Facts::default(), Vec::new());
         let clock = inbox.clock();
-        Self { engine, inbox, inference, publish, diagnostics, facts, effects, clock }
+        Self { engine, inbox, inference, publish, diagnostics, managed, facts, effects, clock }
     }
 
     /// Runs until `stop` says so, or a thread has died.
     pub fn until(mut self, stop: &Receiver<()>, session: &impl Session) -> Ended {
         let result = self.run(stop, session);
+        self.end_runs();
         self.handle(Event::Stop);
         let result = result.and(self.apply());
         Ended { result, threads: (self.inference, self.publish) }
@@ -60,33 +67,52 @@ impl Running {
 
     fn run(&mut self, stop: &Receiver<()>, session: &impl Session) -> Result<(), NodeError> {
         let (ticks, reports) = (tick(Duration::from_nanos(TICK.nanos().unsigned_abs())), tick(REPORT));
+        self.start_itself()?;
         loop {
             select! {
                 recv(stop) -> _ => return Ok(()),
                 recv(self.inbox.woken()) -> _ => {
                     // Before the clock begins, nothing is fresh or stale: samples wait.
                     while self.clock.now().is_some() && let Some(sample) = self.inbox.take() {
+                        self.note_sample(&sample);
                         self.handle(Event::Sample(sample));
                     }
                     self.handle(Event::Tick);
                 }
                 recv(self.inbox.frozen()) -> _ => {
                     tracing::warn!("dry run from now on, nothing will move");
-                    self.handle(Event::DryRun);
+                    self.interlock_silently(Input::DryRun);
                 }
                 recv(self.inference.replies()) -> reply => {
-                    let Ok(Reply { request, result }) = reply else { return Err(NodeError::Died("inference")) };
-                    if let Ok(inferred) = &result {
-                        self.facts.last_inference = inferred.inference_delay;
-                        self.facts.slowest_inference = self.facts.slowest_inference.max(inferred.inference_delay);
-                    }
-                    self.handle(Event::Inferred { request, result });
+                    let Ok(reply) = reply else { return Err(NodeError::Died("inference")) };
+                    self.replied(reply)?;
+                }
+                recv(self.managed.requests()) -> request => {
+                    let Ok(request) = request else { return Err(NodeError::Died("ros")) };
+                    self.asked(request)?;
                 }
                 recv(ticks) -> _ => self.handle(Event::Tick),
                 recv(reports) -> _ => self.report(session)?,
             }
             self.apply()?;
+            self.look_at_run();
+            self.apply()?;
         }
+    }
+
+    fn replied(&mut self, reply: Reply) -> Result<(), NodeError> {
+        match reply {
+            Reply::Loaded(result) => return self.loaded(result),
+            Reply::Unloaded => return self.unloaded(),
+            Reply::Inferred { request, result } => {
+                if let Ok(inferred) = &result {
+                    self.facts.last_inference = inferred.inference_delay;
+                    self.facts.slowest_inference = self.facts.slowest_inference.max(inferred.inference_delay);
+                }
+                self.handle(Event::Inferred { request, result });
+            }
+        }
+        Ok(())
     }
 
     /// Lets the engine take an event now.
@@ -104,6 +130,8 @@ impl Running {
                 }
                 Effect::Decided(decision) => {
                     note(&decision, &mut self.facts);
+                    let authority = self.engine.authority(self.clock.now().unwrap_or_default());
+                    Self::note_decision(&mut self.managed, authority);
                     if !self.publish.send(Outgoing::Decision(Box::new(decision))) {
                         return Err(NodeError::Died("publish"));
                     }
@@ -135,6 +163,7 @@ impl Running {
         let now = self.clock.now().unwrap_or_default();
         self.facts.waits_for_clock = self.clock.now().is_none();
         self.facts.unsent = self.publish.unsent();
+        self.facts.state = Some(self.managed.state());
         self.look_around(session);
         let array = self.diagnostics.report(&self.engine.health(now), &self.facts, now);
         self.facts.slowest_inference = Span::ZERO;
@@ -164,6 +193,7 @@ fn tell(report: &Report, facts: &mut Facts) {
             facts.clock_back += 1;
         }
         Report::StoodStill { .. } => tracing::warn!("{report}"),
+        Report::Stopped(_) => tracing::warn!("{report}"),
         Report::NotReady(_) => tracing::info!("{report}"),
         Report::Dropped(_) | Report::Outdated { .. } => tracing::debug!("{report}"),
     }

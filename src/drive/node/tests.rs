@@ -15,10 +15,13 @@ use crate::deploy::ParamValue;
 use crate::deploy::samples::{bundle, parameters, profile};
 use crate::drive::answer::Answered;
 use crate::drive::clock;
+use crate::drive::control::Asking;
 use crate::drive::ros::{Mismatch, Publish, PublishError, Session, Sink, Stamped, Text};
 use crate::msg::Message;
 use crate::time::{Span, Stamp};
 use crate::types::{Arrives, Chunk, Encoding, Frame, JointSample, Observation, Optics, PoseSample, Transform};
+
+mod control;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -43,6 +46,8 @@ outputs:
 
 type Times = Arc<Mutex<Option<Sink<Stamp>>>>;
 type Served = Arc<Mutex<Option<Parameters>>>;
+type Control = Arc<Mutex<Option<Asking>>>;
+type FlagSink = Arc<Mutex<Option<Sink<bool>>>>;
 type FrameSink = Arc<Mutex<Option<Sink<Stamped<Frame>>>>>;
 
 /// Hands every published message to the test as JSON, with the time it left.
@@ -50,6 +55,8 @@ struct Fake {
     camera: FrameSink,
     parameters: Served,
     times: Times,
+    estop: FlagSink,
+    control: Control,
     sent: Sender<(String, Stamp, Value)>,
     alive: Arc<AtomicBool>,
 }
@@ -114,8 +121,31 @@ impl Transport for Fake {
         panic!("{topic} is not needed")
     }
 
+    fn subscribe_flag(&mut self, topic: &str, sink: Sink<bool>) -> Result<(), TransportError> {
+        assert_eq!(topic, "/estop");
+        *self.estop.lock().unwrap() = Some(sink);
+        Ok(())
+    }
+
+    fn subscribe_beat(&mut self, topic: &str, _: Sink<bool>) -> Result<(), TransportError> {
+        panic!("{topic} is not needed")
+    }
+
+    fn subscribe_button(&mut self, topic: &str, _: usize, _: Sink<bool>) -> Result<(), TransportError> {
+        panic!("{topic} is not needed")
+    }
+
+    fn subscribe_latched_flag(&mut self, topic: &str, _: Sink<bool>) -> Result<(), TransportError> {
+        panic!("{topic} is not needed")
+    }
+
+    fn serve_control(&mut self, asking: Asking) -> Result<(), TransportError> {
+        *self.control.lock().unwrap() = Some(asking);
+        Ok(())
+    }
+
     fn subscribe_text(&mut self, topic: &str, _: Sink<Text>) -> Result<(), TransportError> {
-        assert_eq!(topic, "/arm/vla_node/instruction");
+        assert!(topic.ends_with("/vla_node/instruction"), "{topic}");
         Ok(())
     }
 
@@ -159,6 +189,8 @@ struct Started {
     camera: FrameSink,
     parameters: Served,
     times: Times,
+    estop: FlagSink,
+    control: Control,
     sent: Receiver<(String, Stamp, Value)>,
     alive: Arc<AtomicBool>,
     stop: crossbeam::channel::Sender<()>,
@@ -179,7 +211,11 @@ impl Started {
     }
 
     fn with(more: (&str, ParamValue), rows: [[f64; 2]; 4]) -> Self {
-        let live = [("dry_run", ParamValue::Bool(false)), more];
+        Self::with_all(&[more], rows)
+    }
+
+    fn with_all(more: &[(&str, ParamValue)], rows: [[f64; 2]; 4]) -> Self {
+        let live = [&[("dry_run", ParamValue::Bool(false))], more].concat();
         let deployment = Deployment::check(&bundle(IO, &["front"]), &profile(ROBOT), parameters(&live)).unwrap();
         let args = ["--ros-args", "-r", "__ns:=/arm", "-r", "images/front/compressed:=/eye/compressed"];
         let names = RosArgs::parse(args.map(str::to_owned), DEFAULT_NAME).unwrap();
@@ -190,10 +226,19 @@ impl Started {
         let (eye, served) = (Arc::clone(&camera), Arc::clone(&parameters));
         let times = Times::default();
         let (ticking, alive_too) = (Arc::clone(&times), Arc::clone(&alive));
-        let transport = Fake { camera: eye, parameters: served, times: ticking, sent: sender, alive: alive_too };
-        let policy = Scripted(Some(rows.concat()));
-        let thread = std::thread::spawn(move || run(&deployment, policy, &names, transport, &stopped));
-        Self { camera, parameters, times, sent, alive, stop, thread }
+        let (estop, control) = (FlagSink::default(), Control::default());
+        let transport = Fake {
+            camera: eye,
+            parameters: served,
+            times: ticking,
+            estop: Arc::clone(&estop),
+            control: Arc::clone(&control),
+            sent: sender,
+            alive: alive_too,
+        };
+        let load = move || Ok(Scripted(Some(rows.concat())));
+        let thread = std::thread::spawn(move || run(&deployment, load, &names, transport, &stopped));
+        Self { camera, parameters, times, estop, control, sent, alive, stop, thread }
     }
 
     /// Shows a picture whose stamp is `ahead` of now, as soon as somebody looks.

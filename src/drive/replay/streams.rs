@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::ReplayError;
 use crate::bag::{BagReader, RawMessage, Topic};
-use crate::deploy::{Deployment, EefSource, TF_STATIC_TOPIC, TF_TOPIC};
+use crate::deploy::{Deployment, EStopInput, EStopMessage, EefSource, TF_STATIC_TOPIC, TF_TOPIC};
 use crate::drive::ros_args::RosArgs;
 use crate::msg::{
-    CameraInfo, CompressedImage, Float64MultiArray, Image, JointState, Message, PoseStamped, StringMessage, TFMessage,
-    TypeName,
+    Bool, CameraInfo, CompressedImage, Empty, Float64MultiArray, Image, JointState, Joy, Message, PoseStamped,
+    StringMessage, TFMessage, TypeName,
 };
 use crate::time::Stamp;
-use crate::types::{Arrives, Frame, Sample, Value};
+use crate::types::{Arrives, Frame, Sample, Switch, Value};
 
 const COMPRESSED: &str = "/compressed";
 const PICTURES: [TypeName; 2] = [Image::TYPE, CompressedImage::TYPE];
@@ -31,6 +31,11 @@ enum Stream {
     FixedTransforms,
     Array,
     Instruction,
+    EStop(usize),
+    Heartbeat(usize),
+    /// The button with this index.
+    Deadman(usize),
+    Takeover,
 }
 
 impl Streams {
@@ -71,6 +76,15 @@ impl Streams {
             } else if stream != Stream::FixedTransforms {
                 // A robot whose frames all move has no fixed ones.
                 missing.push(format!("{} (state)", wanted(bag, &topic, &[kind])));
+            }
+        }
+        for (topic, kind, stream) in switch_topics(deployment) {
+            let topic = names.resolve(topic)?;
+            if has(bag, &topic, kind) {
+                found.push((topic, stream));
+            } else if stream != Stream::Takeover {
+                // Whoever never took over need not have said so.
+                missing.push(format!("{} (interlock)", wanted(bag, &topic, &[kind])));
             }
         }
         let topic = names.resolve(deployment.instruction_topic())?;
@@ -124,6 +138,21 @@ fn state_topics(deployment: &Deployment) -> Vec<(&str, TypeName, Stream)> {
     topics
 }
 
+/// What a person stops the robot with.
+fn switch_topics(deployment: &Deployment) -> Vec<(&str, TypeName, Stream)> {
+    let rules = deployment.interlocks();
+    let mut topics = Vec::new();
+    for (index, EStopInput { topic, message, .. }) in rules.estops.iter().enumerate() {
+        topics.push(match message {
+            EStopMessage::Bool => (topic.as_str(), Bool::TYPE, Stream::EStop(index)),
+            EStopMessage::Empty => (topic.as_str(), Empty::TYPE, Stream::Heartbeat(index)),
+        });
+    }
+    topics.extend(rules.deadman.iter().map(|deadman| (&*deadman.topic, Joy::TYPE, Stream::Deadman(deadman.button))));
+    topics.extend(rules.takeover.iter().map(|topic| (topic.as_str(), Bool::TYPE, Stream::Takeover)));
+    topics
+}
+
 /// `topic` itself, or what stands beside it when pictures are recorded the other way.
 fn picture_topic<'b>(bag: &'b BagReader, topic: &str) -> Option<&'b Topic> {
     let is_picture = |found: &&Topic| PICTURES.iter().any(|kind| kind.matches(&found.type_name));
@@ -134,6 +163,7 @@ fn picture_topic<'b>(bag: &'b BagReader, topic: &str) -> Option<&'b Topic> {
 impl Stream {
     fn sample(self, message: &RawMessage) -> Result<Sample, String> {
         let received = message.log_time;
+        let switch = |switch, on| (received, Value::Switch { switch, on });
         let frame = |camera, frame: Frame| Value::Frame { camera, frame: Arc::new(frame) };
         let (stamp, value) = match self {
             Stream::Image(camera) => {
@@ -168,6 +198,22 @@ impl Stream {
             Stream::Array => {
                 let array: Float64MultiArray = message.decode().map_err(|e| e.to_string())?;
                 (received, Value::Array(array.data))
+            }
+            Stream::EStop(index) => {
+                let flag: Bool = message.decode().map_err(|e| e.to_string())?;
+                switch(Switch::EStop(index), flag.data)
+            }
+            Stream::Heartbeat(index) => {
+                let _: Empty = message.decode().map_err(|e| e.to_string())?;
+                switch(Switch::EStop(index), false)
+            }
+            Stream::Deadman(button) => {
+                let joy: Joy = message.decode().map_err(|e| e.to_string())?;
+                switch(Switch::Deadman, joy.is_held(button))
+            }
+            Stream::Takeover => {
+                let flag: Bool = message.decode().map_err(|e| e.to_string())?;
+                switch(Switch::Takeover, flag.data)
             }
             Stream::Instruction => {
                 let text: StringMessage = message.decode().map_err(|e| e.to_string())?;

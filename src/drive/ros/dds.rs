@@ -1,8 +1,11 @@
 //! [`Transport`] over DDS with `ros2-client`; named here and below only.
 
 mod ask;
+mod callers;
+mod control;
 mod endpoints;
 mod parameters;
+mod service;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -21,6 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use smol::LocalExecutor;
 use smol::stream::{Stream, StreamExt};
 
+use control::{ControlServers, TRANSITION_EVENT, TransitionEvent};
 use endpoints::Endpoints;
 use parameters::ParameterServers;
 
@@ -29,10 +33,11 @@ use super::{
     Transport, TransportError,
 };
 use crate::drive::clock;
+use crate::drive::control::Asking;
 use crate::drive::parameters::Parameters;
 use crate::msg::{
-    CameraInfo, Clock, CompressedImage, Float64MultiArray, FrameError, Image, JointState, Message, PoseStamped,
-    StringMessage, TFMessage, TypeName,
+    Bool, CameraInfo, Clock, CompressedImage, Empty, Float64MultiArray, FrameError, Image, JointState, Joy, Message,
+    PoseStamped, StringMessage, TFMessage, TypeName,
 };
 use crate::time::Stamp;
 use crate::types::{Arrives, Frame, JointSample, Optics, PoseSample, Transform};
@@ -45,8 +50,8 @@ const IMAGE_SAMPLES: i32 = 4;
 const JOINT_STATES: usize = 16;
 /// Transforms that may wait: many programs publish on one topic.
 const TRANSFORMS: usize = 100;
-/// Instructions from before we came; only the last one counts.
-const INSTRUCTIONS: usize = 1;
+/// Latched messages from before we came; only the last one counts.
+const LATCHED: usize = 1;
 /// Publishers whose last message is remembered to tell a repeated instruction from a new one.
 const REMEMBERED_PUBLISHERS: usize = 16;
 
@@ -139,6 +144,37 @@ impl Dds {
         Ok(())
     }
 
+    /// Two readers: one that asks for latched messages matches only publishers that latch, one that does not ask
+    /// matches every publisher but need not get what was said before it came. A latching publisher reaches both, and
+    /// the middleware may hand either one's messages to the other: when it was sent tells what is latched.
+    fn subscribe_latched<M, T>(
+        &mut self,
+        topic: &str,
+        convert: impl Fn(M, &MessageInfo) -> T + Send + 'static,
+        sink: Sink<T>,
+    ) -> Result<(), TransportError>
+    where
+        M: Message + DeserializeOwned + Send + 'static,
+        T: 'static,
+    {
+        let reliable = QosProfile::subscription_default()
+            .reliability_reliable(WhenFull::Fail)
+            .history(History::KeepLast { depth: LATCHED });
+        let latched = reliable.clone().durability(Durability::TransientLocal);
+        let newcomer = self.subscription::<M>(topic, M::TYPE, &(&reliable).into())?;
+        let latecomer = self.subscription::<M>(topic, M::TYPE, &(&latched).into())?;
+        self.receivers.push(Box::new(move || {
+            Box::pin(async move {
+                let mut seen = Seen::default();
+                let new = smol::stream::race(newcomer.async_stream(), latecomer.async_stream())
+                    .filter(move |item| item.as_ref().map_or(true, |(_, info)| seen.is_new(info)))
+                    .map(move |item| item.map(|(message, info)| (convert(message, &info), info)));
+                deliver(new, Ok, sink).await;
+            })
+        }));
+        Ok(())
+    }
+
     fn subscribe_frames<P: Picture>(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError> {
         let limits = policy::ResourceLimits {
             max_samples: IMAGE_SAMPLES,
@@ -217,27 +253,26 @@ impl Transport for Dds {
         Ok(())
     }
 
-    /// Two readers: one that asks for latched messages matches only publishers that latch, one that does not ask
-    /// matches every publisher but need not get what was said before it came. A latching publisher reaches both, and
-    /// the middleware may hand either one's messages to the other: when it was sent tells what is latched.
     fn subscribe_text(&mut self, topic: &str, sink: Sink<Text>) -> Result<(), TransportError> {
-        let reliable = QosProfile::subscription_default()
-            .reliability_reliable(WhenFull::Fail)
-            .history(History::KeepLast { depth: INSTRUCTIONS });
-        let latched = reliable.clone().durability(Durability::TransientLocal);
-        let newcomer = self.subscription::<StringMessage>(topic, StringMessage::TYPE, &(&reliable).into())?;
-        let latecomer = self.subscription::<StringMessage>(topic, StringMessage::TYPE, &(&latched).into())?;
         let listening_since = clock::now();
-        self.receivers.push(Box::new(move || {
-            Box::pin(async move {
-                let mut seen = Seen::default();
-                let new = smol::stream::race(newcomer.async_stream(), latecomer.async_stream())
-                    .filter(move |item| item.as_ref().map_or(true, |(_, info)| seen.is_new(info)))
-                    .map(|item| item.map(|(message, info)| (text(message, &info, listening_since), info)));
-                deliver(new, Ok, sink).await;
-            })
-        }));
-        Ok(())
+        let convert = move |message: StringMessage, info: &MessageInfo| text(message, info, listening_since);
+        self.subscribe_latched(topic, convert, sink)
+    }
+
+    fn subscribe_flag(&mut self, topic: &str, sink: Sink<bool>) -> Result<(), TransportError> {
+        self.subscribe_values(topic, &newest(JOINT_STATES), |flag: Bool| Ok(flag.data), sink)
+    }
+
+    fn subscribe_beat(&mut self, topic: &str, sink: Sink<bool>) -> Result<(), TransportError> {
+        self.subscribe_values(topic, &newest(JOINT_STATES), |_: Empty| Ok(false), sink)
+    }
+
+    fn subscribe_button(&mut self, topic: &str, button: usize, sink: Sink<bool>) -> Result<(), TransportError> {
+        self.subscribe_values(topic, &newest(JOINT_STATES), move |joy: Joy| Ok(joy.is_held(button)), sink)
+    }
+
+    fn subscribe_latched_flag(&mut self, topic: &str, sink: Sink<bool>) -> Result<(), TransportError> {
+        self.subscribe_latched(topic, |flag: Bool, _: &MessageInfo| flag.data, sink)
     }
 
     fn publisher<M: Message + Serialize + Send + 'static>(
@@ -268,6 +303,26 @@ impl Transport for Dds {
             reason: error.to_string(),
         })?;
         self.receivers.push(Box::new(move || Box::pin(servers.serve(parameters))));
+        Ok(())
+    }
+
+    fn serve_control(&mut self, asking: Asking) -> Result<(), TransportError> {
+        let qos = (&service::qos()).into();
+        let topic = format!("{}/transition_event", self.node.fully_qualified_name());
+        let made = self.topic(&topic, TRANSITION_EVENT, &qos);
+        if let Ok(made) = &made {
+            self.endpoints.add_writer(made, &qos);
+        }
+        let changes = made
+            .and_then(|made| self.node.create_publisher::<TransitionEvent>(&made, None).map_err(|e| e.to_string()))
+            .map_err(|reason| TransportError::Endpoint { action: "publish", topic, reason })?;
+        let servers = ControlServers::new(&self.context, &mut self.node, self.services, changes);
+        let servers = servers.map_err(|error| TransportError::Endpoint {
+            action: "serve the lifecycle of",
+            topic: self.node.fully_qualified_name(),
+            reason: error.to_string(),
+        })?;
+        self.receivers.push(Box::new(move || Box::pin(async move { servers.serve(asking).await })));
         Ok(())
     }
 

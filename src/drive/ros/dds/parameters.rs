@@ -1,34 +1,20 @@
 //! The six parameter services of a ROS node, and `/parameter_events`.
 
-mod callers;
-
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 
 use ros2_client::builtin_interfaces::Time;
-use ros2_client::dds::{Context, Node, Publisher, Server, ServiceMapping};
+use ros2_client::dds::{Context, Node, Publisher, ServiceMapping};
 use ros2_client::error::CreateResult;
 use ros2_client::parameters::raw;
-use ros2_client::qos::History;
 use ros2_client::rcl_interfaces as srv;
-use ros2_client::{Message, Name, Parameter, ParameterValue, QosProfile, ServiceTypeName};
+use ros2_client::{Message, Parameter, ParameterValue};
 use smol::future::zip;
-use smol::stream::StreamExt;
 
-use callers::Callers;
-
+use super::service::Service;
 use crate::deploy::{Declared, ParamKind, ParamValue, Setting};
 use crate::drive::parameters::Parameters;
-
-/// As `rmw_qos_profile_services_default` keeps.
-const WAITING: usize = 10;
-
-/// One service, and who can hear its answers.
-struct Service<Q: Message, A: Message> {
-    server: Server<Q, A>,
-    callers: Callers,
-}
 
 /// The servers, not answering yet.
 pub(super) struct ParameterServers {
@@ -44,15 +30,21 @@ pub(super) struct ParameterServers {
 
 impl ParameterServers {
     pub fn new(context: &Context, node: &mut Node, mapping: ServiceMapping) -> CreateResult<Self> {
+        const RCL: &str = "rcl_interfaces";
         let events = node.create_publisher(&context.get_parameter_events_topic(), None)?;
         let name = node.fully_qualified_name();
         Ok(Self {
-            get: service(context, node, mapping, ("get_parameters", "GetParameters"))?,
-            types: service(context, node, mapping, ("get_parameter_types", "GetParameterTypes"))?,
-            list: service(context, node, mapping, ("list_parameters", "ListParameters"))?,
-            describe: service(context, node, mapping, ("describe_parameters", "DescribeParameters"))?,
-            set: service(context, node, mapping, ("set_parameters", "SetParameters"))?,
-            set_all: service(context, node, mapping, ("set_parameters_atomically", "SetParametersAtomically"))?,
+            get: Service::new(context, node, mapping, ("get_parameters", RCL, "GetParameters"))?,
+            types: Service::new(context, node, mapping, ("get_parameter_types", RCL, "GetParameterTypes"))?,
+            list: Service::new(context, node, mapping, ("list_parameters", RCL, "ListParameters"))?,
+            describe: Service::new(context, node, mapping, ("describe_parameters", RCL, "DescribeParameters"))?,
+            set: Service::new(context, node, mapping, ("set_parameters", RCL, "SetParameters"))?,
+            set_all: Service::new(
+                context,
+                node,
+                mapping,
+                ("set_parameters_atomically", RCL, "SetParametersAtomically"),
+            )?,
             events,
             node: name,
         })
@@ -78,42 +70,12 @@ impl ParameterServers {
     }
 }
 
-fn service<Q: Message + Clone + 'static, A: Message + 'static>(
-    context: &Context,
-    node: &mut Node,
-    mapping: ServiceMapping,
-    (name, kind): (&str, &str),
-) -> CreateResult<Service<Q, A>> {
-    let qos = QosProfile::publisher_default().history(History::KeepLast { depth: WAITING });
-    let node_name = node.fully_qualified_name();
-    let callers = Callers::of(context.domain_participant(), mapping, &format!("{node_name}/{name}"));
-    let name = Name::new(&node_name, name).expect("a node's name and a plain word are a name");
-    let kind = ServiceTypeName::new("rcl_interfaces", kind);
-    Ok(Service { server: node.create_server(mapping, &name, &kind, qos.clone(), qos)?, callers })
-}
-
-/// Answers every request; boxed, because six of them in one future are large.
-fn answer<'a, Q: Message + 'static, A: Message + 'static>(
+/// Boxed, because six of them in one future are large.
+fn answer<'a, Q: Message + Clone + 'static, A: Message + 'static>(
     service: &'a Service<Q, A>,
     reply: impl Fn(Q) -> A + 'a,
 ) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
-    Box::pin(async move {
-        let Service { server, callers } = service;
-        let mut requests = server.receive_request_stream();
-        while let Some(request) = requests.next().await {
-            let answered = match request {
-                Ok((id, request)) => {
-                    let reply = reply(request);
-                    callers.ready(id.writer_gid).await;
-                    server.async_send_response(id, reply).await.map_err(|e| e.to_string())
-                }
-                Err(error) => Err(error.to_string()),
-            };
-            if let Err(error) = answered {
-                tracing::warn!(error, "a parameter request has no answer");
-            }
-        }
-    })
+    Box::pin(service.serve(async move |request| Some(reply(request))))
 }
 
 /// What the answers are made of.
