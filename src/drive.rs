@@ -6,6 +6,7 @@ pub mod chunk_messages;
 pub mod clock;
 pub mod commands;
 pub mod control;
+pub mod gripper;
 pub mod lifecycle;
 pub mod node;
 pub mod parameters;

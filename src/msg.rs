@@ -4,6 +4,7 @@
 //! definitions (SI). Nothing here knows DDS.
 
 mod cdr;
+mod control_msgs;
 mod convert;
 mod diagnostic_msgs;
 mod file_size;
@@ -16,6 +17,10 @@ mod vla_msgs;
 use std::fmt;
 
 pub use cdr::{CdrError, from_cdr, to_cdr};
+pub use control_msgs::{
+    GripperCommandGoal, GripperCommandState, ParallelGripperCommandFeedback, ParallelGripperCommandGoal,
+    ParallelGripperCommandResult,
+};
 pub use convert::{FrameError, InfoError, JointsError};
 pub use diagnostic_msgs::{DiagnosticArray, DiagnosticStatus, KeyValue, Level};
 pub use geometry_msgs::{

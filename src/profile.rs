@@ -16,8 +16,8 @@ use vla_bundle::Unit;
 pub use camera::{Camera, InfoTopic, Transport};
 pub use controller::{Ask, Controller};
 pub use output::{
-    Carries, Content, EefActions, GripperMessage, Limits, MotionLimits, Output, OutputDim, OutputKind, PoseLimits,
-    Taker, TwistLimits, Workspace,
+    Carries, Content, EefActions, GripperAction, GripperEdges, GripperMessage, Limits, MotionLimits, Output, OutputDim,
+    OutputKind, PoseLimits, Taker, TwistLimits, Workspace,
 };
 pub use state::{EefInput, EefSource, StateArray, StateElement};
 
@@ -248,6 +248,31 @@ outputs:
             "robot profile: gripper `g`: `unit` is m_per_s, wanted rad, deg, m or normalized; gripper `g`: `open` is 0.04 \
              and `closed` is 0.04, wanted two different numbers; moved joint `f` is listed twice: p.yaml"
         );
+    }
+
+    #[test]
+    fn a_gripper_that_takes_goals_says_when_and_how_hard() {
+        let text = "format: 1
+robot: r
+inputs: []
+outputs:
+- {kind: gripper_position, message: parallel_gripper_command, joint: f, action: g, unit: m, open: 0.04, closed: 0.01, max_step: 0.03, hysteresis: 0.005, dwell_ms: 250, max_effort: 12.5}
+";
+        let profile = Profile::parse(text, "p.yaml").unwrap();
+        let Content::Values { taker: Taker::GripperPosition { message, .. }, .. } = &profile.outputs()[0].content
+        else {
+            panic!("no gripper")
+        };
+        let edges = GripperEdges { hysteresis: 0.005, dwell_ms: 250.0, max_effort: 12.5 };
+        assert_eq!(*message, GripperMessage::Action { action: GripperAction::ParallelGripperCommand, edges });
+        let nameless = "robot profile: gripper `g`: wanted `joint`, whose name is part of a `parallel_gripper_command`; \
+                        gripper `g`: an action wants `hysteresis`, `dwell_ms` and `max_effort`: p.yaml";
+        assert_eq!(refusal(&text.replace("joint: f, ", "").replace(", dwell_ms: 250", "")), nameless);
+        let wrong = text.replace("parallel_gripper_command", "gripper_command").replace("250", "0");
+        assert_eq!(refusal(&wrong), "robot profile: gripper `g`: `dwell_ms` is 0, wanted a positive number: p.yaml");
+        let topic = refusal(&text.replace("parallel_gripper_command", "float64"));
+        let want = "robot profile: gripper `g`: `hysteresis`, `dwell_ms` and `max_effort` belong to an action: p.yaml";
+        assert_eq!(topic, want);
     }
 
     #[test]

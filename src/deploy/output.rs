@@ -6,7 +6,7 @@ use vla_bundle::{EefFrame, RotationConvention, Unit};
 
 use super::Line;
 use crate::geometry::Rotation;
-use crate::profile::{Limits, MotionLimits, OutputKind, PoseLimits, TwistLimits};
+use crate::profile::{GripperAction, GripperEdges, Limits, MotionLimits, OutputKind, PoseLimits, TwistLimits};
 
 /// A topic that moves the robot.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,13 @@ pub enum Form {
     Array,
     /// `std_msgs/Float64`, row by row when due.
     Number,
+    /// A goal of an action, where a row is an edge.
+    Goal {
+        /// Which action.
+        action: GripperAction,
+        /// When a goal follows another one.
+        edges: GripperEdges,
+    },
     /// `geometry_msgs/PoseStamped`, row by row when due.
     Pose {
         /// Its frame.

@@ -129,6 +129,9 @@ fn form(content: &profile::Content) -> Form {
         profile::Content::Values { taker, .. } => match taker {
             Taker::JointTrajectory => Form::Trajectory,
             Taker::GripperPosition { message: GripperMessage::Float64, .. } => Form::Number,
+            Taker::GripperPosition { message: GripperMessage::Action { action, edges }, .. } => {
+                Form::Goal { action: *action, edges: *edges }
+            }
             Taker::JointPositions | Taker::ControllerInput | Taker::GripperPosition { .. } => Form::Array,
         },
         profile::Content::EefPose { eef, .. } => Form::Pose { frame: eef.frame.as_str().into() },

@@ -212,6 +212,41 @@ fn a_change_takes_scale_unit_and_sign_but_no_offset() {
 }
 
 #[test]
+fn two_arms_have_a_topic_each_below_their_own_names() {
+    let io = "
+rate_hz: 20
+actions:
+- {name: left, unit: rad, kind: joint_position}
+- {name: right, unit: rad, kind: joint_position}
+- {name: left_hand, unit: normalized, kind: gripper, open: 1.0, closed: 0.0}
+- {name: right_hand, unit: normalized, kind: gripper, open: 1.0, closed: 0.0}
+";
+    let arm = |side: &str| {
+        format!(
+            "- {{kind: joint_positions, topic: {side}/positions, joints: [{{joint: {side}_j, action: {side}, unit: rad, sign: 1, offset: 0, min: -1, max: 1, max_step: 0.1, max_velocity: 1, max_acceleration: 2, max_jerk: 20}}]}}
+- {{kind: gripper_position, topic: {side}/gripper_cmd, message: gripper_command, hysteresis: 0.1, dwell_ms: 100, max_effort: 5, action: {side}_hand, unit: m, open: 0.04, closed: 0, max_step: 1}}
+"
+        )
+    };
+    let robot = format!(
+        "format: 1
+robot: two
+control_rate_hz: 100
+inputs:
+- {{kind: camera, camera: front, transport: raw, max_age_ms: 100}}
+- {{kind: joint_states, max_age_ms: 50, joints: [{{joint: left_j, unit: rad}}, {{joint: right_j, unit: rad}}]}}
+outputs:
+{}{}",
+        arm("left"),
+        arm("right")
+    );
+    let deployment = Deployment::check(&bundle(io, &["front"]), &profile(&robot), parameters(&[])).unwrap();
+    let topics: Vec<&str> = deployment.outputs().iter().map(|output| output.topic.as_str()).collect();
+    assert_eq!(topics, ["left/positions", "left/gripper_cmd", "right/positions", "right/gripper_cmd"]);
+    assert!(deployment.outputs().iter().skip(1).step_by(2).all(|output| matches!(output.form, Form::Goal { .. })));
+}
+
+#[test]
 fn two_outputs_on_one_topic_are_refused() {
     let second = "- kind: joint_trajectory\n  joints:\n  - {joint: finger,";
     assert_eq!(

@@ -4,6 +4,7 @@
 
 mod burst;
 mod diagnostics;
+mod grippers;
 mod inbox;
 mod inference;
 mod publish;
@@ -27,6 +28,7 @@ use crate::profile;
 use crate::types::Switch;
 
 use diagnostics::Diagnostics;
+use grippers::GripperOutput;
 use inbox::Inbox;
 use inference::InferenceThread;
 use publish::{OutputPublisher, PublishThread, Publishers};
@@ -217,6 +219,11 @@ fn publishers<T: Transport>(
             Form::Trajectory => OutputPublisher::Trajectory(transport.publisher(&topic)?),
             Form::Array => OutputPublisher::Array(transport.publisher(&topic)?),
             Form::Number => OutputPublisher::Number(transport.publisher(&topic)?),
+            Form::Goal { action, edges } => {
+                let (client, joint) =
+                    (transport.gripper(&topic, *action)?, output.names.first().map_or("", |name| &**name));
+                OutputPublisher::Goal(Box::new(GripperOutput::new(client, joint, *edges)))
+            }
             Form::Pose { frame } => OutputPublisher::Pose(transport.publisher(&topic)?, Arc::clone(frame)),
             Form::Twist { frame } => OutputPublisher::Twist(transport.publisher(&topic)?, Arc::clone(frame)),
         });

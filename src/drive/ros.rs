@@ -5,15 +5,20 @@
 mod dds;
 mod settings;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use serde::Serialize;
 
 pub use dds::{Dds, DdsSession};
 pub use settings::{DdsSettings, Network, Services, SettingsError, largest_receive_buffer};
 
 use crate::drive::control::Asking;
+use crate::drive::gripper::GripperGoal;
 use crate::drive::parameters::Parameters;
 use crate::geometry::PoseError;
 use crate::msg::{FrameError, InfoError, JointsError, Message};
+use crate::profile::GripperAction;
 use crate::time::{Span, Stamp};
 use crate::types::{Arrives, Frame, JointSample, Optics, PoseSample, Transform};
 
@@ -126,6 +131,14 @@ pub trait Publish<M>: Send {
     fn publish(&self, message: M) -> Result<(), PublishError>;
 }
 
+/// A client of an action that moves a gripper.
+pub struct GripperClient {
+    /// Takes goals; the newest one wins.
+    pub goals: Box<dyn Publish<GripperGoal>>,
+    /// Set where a goal was refused or nobody answered.
+    pub lost: Arc<AtomicBool>,
+}
+
 /// Somebody on a topic of ours who cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("`{topic}`: {reason}")]
@@ -202,6 +215,9 @@ pub trait Transport {
         &mut self,
         topic: &str,
     ) -> Result<Box<dyn Publish<M>>, TransportError>;
+
+    /// A client of an action that moves a gripper.
+    fn gripper(&mut self, action: &str, kind: GripperAction) -> Result<GripperClient, TransportError>;
 
     /// The parameter services of a ROS node.
     fn serve_parameters(&mut self, parameters: Parameters) -> Result<(), TransportError>;

@@ -1,6 +1,5 @@
 //! What moves the robot: topics, what they publish, and the bounds of every value.
 
-use serde::Deserialize;
 use vla_bundle::Unit;
 
 use super::Controller;
@@ -121,15 +120,40 @@ pub struct TwistLimits {
     pub max_step_rad_per_s: f64,
 }
 
-/// The message of a gripper's position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// How a gripper's position is said.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum GripperMessage {
     /// `std_msgs/Float64MultiArray` of one value, as forward controllers take it.
-    #[serde(rename = "float64_multi_array")]
     Float64MultiArray,
     /// `std_msgs/Float64`.
     Float64,
+    /// A goal of an action, at edges only.
+    Action {
+        /// Which action.
+        action: GripperAction,
+        /// When a goal follows another one.
+        edges: GripperEdges,
+    },
+}
+
+/// An action that moves a gripper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GripperAction {
+    /// `control_msgs/action/GripperCommand`, up to Humble.
+    GripperCommand,
+    /// `control_msgs/action/ParallelGripperCommand`, from Jazzy on.
+    ParallelGripperCommand,
+}
+
+/// When a gripper gets a new goal, and how hard it may try.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GripperEdges {
+    /// Smallest difference from the goal before, in the output's unit, positive.
+    pub hysteresis: f64,
+    /// Shortest time after the goal before, ms, positive.
+    pub dwell_ms: f64,
+    /// Largest force or torque, N or Nm, positive.
+    pub max_effort: f64,
 }
 
 /// The word for what an output publishes.

@@ -504,3 +504,57 @@ class RunPolicyFeedback(IdlStruct, typename="vla_msgs::action::dds_::RunPolicy_F
 class RunPolicyFeedbackMessage(IdlStruct, typename="vla_msgs::action::dds_::RunPolicy_FeedbackMessage_"):
     goal_id: UUID
     feedback: RunPolicyFeedback
+
+
+@dataclass
+class GripperCommand(IdlStruct, typename="control_msgs::msg::dds_::GripperCommand_"):
+    position: float64
+    max_effort: float64
+
+
+@dataclass
+class GripperCommandGoal(IdlStruct, typename="control_msgs::action::dds_::GripperCommand_Goal_"):
+    command: GripperCommand
+
+
+@dataclass
+class GripperCommandSendGoalRequest(IdlStruct, typename="control_msgs::action::dds_::GripperCommand_SendGoal_Request_"):
+    guid: uint64
+    seq: int64
+    goal_id: UUID
+    goal: GripperCommandGoal
+
+
+@dataclass
+class GripperCommandSendGoalResponse(
+    IdlStruct, typename="control_msgs::action::dds_::GripperCommand_SendGoal_Response_"
+):
+    guid: uint64
+    seq: int64
+    accepted: bool
+    stamp: Time = field(default_factory=Time)
+
+
+@dataclass
+class ParallelGripperCommandGoal(IdlStruct, typename="control_msgs::action::dds_::ParallelGripperCommand_Goal_"):
+    command: JointState
+
+
+@dataclass
+class ParallelGripperCommandSendGoalRequest(
+    IdlStruct, typename="control_msgs::action::dds_::ParallelGripperCommand_SendGoal_Request_"
+):
+    guid: uint64
+    seq: int64
+    goal_id: UUID
+    goal: ParallelGripperCommandGoal
+
+
+@dataclass
+class ParallelGripperCommandSendGoalResponse(
+    IdlStruct, typename="control_msgs::action::dds_::ParallelGripperCommand_SendGoal_Response_"
+):
+    guid: uint64
+    seq: int64
+    accepted: bool
+    stamp: Time = field(default_factory=Time)

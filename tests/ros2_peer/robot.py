@@ -6,6 +6,8 @@ SCRIPT: {"send": [{"topic", "type", "rate_hz", "message": {fields}} ...], "hear"
 A topic that starts with `/` is a ROS topic, any other is DDS's own name (`rq/node/get_parametersRequest`).
 A rate of 0 sends once and latches; a hearer with `latched` wants the same of its publishers. Where `stamp_now` is true the header's stamp is the time of sending,
 `behind_s` earlier where that is given; a Clock says the same.
+A server in `"serve": [{"name", "request", "response", "message": {fields}} ...]` answers each request with its identity and
+these fields, and prints the request as one on the topic `name`.
 Sequences of messages are given as {"sequence": "Type", "values": [{fields} ...]}.
 Byte sequences are given as {"pattern": N}: N bytes that count up from 0 and wrap at 251.
 """
@@ -96,11 +98,29 @@ class Hearer:
                 print(json.dumps(heard, default=list), flush=True)
 
 
+class Server:
+    def __init__(self, participant, serve):
+        self.name = serve["name"]
+        self.request, self.response = (getattr(messages, serve[side]) for side in ("request", "response"))
+        self.fields = serve["message"]
+        requests = Topic(participant, f"rq{self.name}Request", self.request)
+        self.reader = DataReader(participant, requests, qos=COMMAND)
+        self.writer = DataWriter(participant, Topic(participant, f"rr{self.name}Reply", self.response), qos=COMMAND)
+
+    def poll(self):
+        for request in self.reader.take(50):
+            if isinstance(request, self.request):
+                heard = {"topic": self.name, "at_ns": time.time_ns(), "message": dataclasses.asdict(request)}
+                print(json.dumps(heard, default=list), flush=True)
+                self.writer.write(fill(self.response, {"guid": request.guid, "seq": request.seq, **self.fields}))
+
+
 def main():
     participant = DomainParticipant(int(sys.argv[1]))
     with open(sys.argv[2], encoding="utf-8") as file:
         script = json.load(file)
     hearers = [Hearer(participant, hear) for hear in script["hear"]]
+    servers = [Server(participant, serve) for serve in script.get("serve", [])]
     senders = [Sender(participant, send) for send in script["send"]]
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
@@ -109,8 +129,8 @@ def main():
         now = time.monotonic()
         for sender in senders:
             sender.poll(now)
-        for hearer in hearers:
-            hearer.poll()
+        for listener in hearers + servers:
+            listener.poll()
 
 
 main()

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, Sender, TrySendError, after, bounded, never};
 use crossbeam::select;
 
+use super::grippers::GripperOutput;
 use crate::drive::chunk_messages::ChunkMessages;
 use crate::drive::clock::Clock;
 use crate::drive::commands::{array, number, pose, trajectory, twist};
@@ -41,6 +42,8 @@ pub(super) enum OutputPublisher {
     /// Row by row, each when it is due, as are the others.
     Array(Box<dyn Publish<Float64MultiArray>>),
     Number(Box<dyn Publish<Float64>>),
+    /// A goal where a row is an edge.
+    Goal(Box<GripperOutput>),
     /// In this frame, as the next one.
     Pose(Box<dyn Publish<PoseStamped>>, Arc<str>),
     Twist(Box<dyn Publish<TwistStamped>>, Arc<str>),
@@ -176,6 +179,7 @@ impl OutputPublisher {
         let (at, row) = (departure.at, &*departure.values());
         Some(match self {
             OutputPublisher::Trajectory(_) => return None,
+            OutputPublisher::Goal(gripper) => return gripper.publish(at, row),
             OutputPublisher::Array(publisher) => publisher.publish(array(row)),
             OutputPublisher::Number(publisher) => publisher.publish(number(row)?),
             OutputPublisher::Pose(publisher, frame) => publisher.publish(pose(at, frame, row)?),

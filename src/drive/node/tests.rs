@@ -16,8 +16,9 @@ use crate::deploy::samples::{bundle, parameters, profile};
 use crate::drive::answer::Answered;
 use crate::drive::clock;
 use crate::drive::control::Asking;
-use crate::drive::ros::{Mismatch, Publish, PublishError, Session, Sink, Stamped, Text};
+use crate::drive::ros::{GripperClient, Mismatch, Publish, PublishError, Session, Sink, Stamped, Text};
 use crate::msg::Message;
+use crate::profile::GripperAction;
 use crate::time::{Span, Stamp};
 use crate::types::{Arrives, Chunk, Encoding, Frame, JointSample, Observation, Optics, PoseSample, Transform};
 
@@ -137,6 +138,10 @@ impl Transport for Fake {
 
     fn subscribe_latched_flag(&mut self, topic: &str, _: Sink<bool>) -> Result<(), TransportError> {
         panic!("{topic} is not needed")
+    }
+
+    fn gripper(&mut self, action: &str, _: GripperAction) -> Result<GripperClient, TransportError> {
+        panic!("{action} is not needed")
     }
 
     fn serve_control(&mut self, asking: Asking) -> Result<(), TransportError> {

@@ -86,7 +86,8 @@ impl Commands<'_> {
 
 fn write_row(form: &Form, topic: &str, (at, row): (Stamp, &[f64]), bag: &mut BagWriter) -> Result<(), BagError> {
     let written = match form {
-        Form::Trajectory => None,
+        // A goal is a request, which no bag holds.
+        Form::Trajectory | Form::Goal { .. } => None,
         Form::Array => Some(bag.write(topic, at, &array(row))),
         Form::Number => number(row).map(|number| bag.write(topic, at, &number)),
         Form::Pose { frame } => pose(at, frame, row).map(|pose| bag.write(topic, at, &pose)),

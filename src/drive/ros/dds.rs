@@ -4,6 +4,7 @@ mod ask;
 mod callers;
 mod control;
 mod endpoints;
+mod gripper;
 mod parameters;
 mod service;
 
@@ -29,8 +30,8 @@ use endpoints::Endpoints;
 use parameters::ParameterServers;
 
 use super::{
-    DdsSettings, InputError, Mismatch, Network, Publish, PublishError, Services, Session, Sink, Stamped, Text,
-    Transport, TransportError,
+    DdsSettings, GripperClient, InputError, Mismatch, Network, Publish, PublishError, Services, Session, Sink, Stamped,
+    Text, Transport, TransportError,
 };
 use crate::drive::clock;
 use crate::drive::control::Asking;
@@ -39,6 +40,7 @@ use crate::msg::{
     Bool, CameraInfo, Clock, CompressedImage, Empty, Float64MultiArray, FrameError, Image, JointState, Joy, Message,
     PoseStamped, StringMessage, TFMessage, TypeName,
 };
+use crate::profile::GripperAction;
 use crate::time::Stamp;
 use crate::types::{Arrives, Frame, JointSample, Optics, PoseSample, Transform};
 
@@ -293,6 +295,17 @@ impl Transport for Dds {
             Ok(publisher) => Ok(Box::new(DdsPublisher { topic: topic.to_owned(), publisher })),
             Err(reason) => Err(TransportError::Endpoint { action: "publish", topic: topic.to_owned(), reason }),
         }
+    }
+
+    fn gripper(&mut self, action: &str, kind: GripperAction) -> Result<GripperClient, TransportError> {
+        let made = gripper::client(&mut self.node, self.services, action, kind);
+        let (client, sender) = made.map_err(|reason| TransportError::Endpoint {
+            action: "be a client of",
+            topic: action.to_owned(),
+            reason,
+        })?;
+        self.receivers.push(Box::new(move || Box::pin(sender.run())));
+        Ok(client)
     }
 
     fn serve_parameters(&mut self, parameters: Parameters) -> Result<(), TransportError> {

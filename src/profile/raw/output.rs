@@ -6,7 +6,7 @@ use vla_bundle::Unit;
 use super::Problems;
 use super::eef::{RawEefPose, RawEefTwist};
 use crate::profile::controller::RawController;
-use crate::profile::{Carries, Content, GripperMessage, Limits, Output, OutputDim, Taker};
+use crate::profile::{Carries, Content, GripperAction, GripperEdges, GripperMessage, Limits, Output, OutputDim, Taker};
 
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -54,13 +54,28 @@ pub(super) struct RawDim {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawGripper {
     topic: Option<String>,
-    message: GripperMessage,
+    message: RawGripperMessage,
+    hysteresis: Option<f64>,
+    dwell_ms: Option<f64>,
+    max_effort: Option<f64>,
     joint: Option<String>,
     action: String,
     unit: Unit,
     open: f64,
     closed: f64,
     max_step: f64,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+enum RawGripperMessage {
+    #[serde(rename = "float64_multi_array")]
+    Float64MultiArray,
+    #[serde(rename = "float64")]
+    Float64,
+    #[serde(rename = "gripper_command")]
+    GripperCommand,
+    #[serde(rename = "parallel_gripper_command")]
+    ParallelGripperCommand,
 }
 
 impl RawOutput {
@@ -140,8 +155,9 @@ fn take_dim(raw: RawDim, problems: &mut Problems) -> OutputDim {
 }
 
 fn take_gripper(raw: RawGripper, problems: &mut Problems) -> Output {
-    let RawGripper { topic, message, joint, action, unit, open, closed, max_step } = raw;
-    let at = format!("gripper `{action}`");
+    let at = format!("gripper `{}`", raw.action);
+    let message = gripper_message(&at, &raw, problems);
+    let RawGripper { topic, joint, action, unit, open, closed, max_step, .. } = raw;
     if !matches!(unit, Unit::Rad | Unit::Deg | Unit::M | Unit::Normalized) {
         problems.add(&at, &format!("`unit` is {}, wanted rad, deg, m or normalized", unit.word()));
     }
@@ -149,6 +165,32 @@ fn take_gripper(raw: RawGripper, problems: &mut Problems) -> Output {
     let name = joint.clone().unwrap_or_else(|| action.clone());
     let dim = OutputDim { name, action, unit, carries, limits, motion: None };
     values(topic, Taker::GripperPosition { message, joint }, vec![dim])
+}
+
+fn gripper_message(at: &str, raw: &RawGripper, problems: &mut Problems) -> GripperMessage {
+    let action = match raw.message {
+        RawGripperMessage::Float64MultiArray | RawGripperMessage::Float64 => None,
+        RawGripperMessage::GripperCommand => Some(GripperAction::GripperCommand),
+        RawGripperMessage::ParallelGripperCommand => Some(GripperAction::ParallelGripperCommand),
+    };
+    if action == Some(GripperAction::ParallelGripperCommand) && raw.joint.is_none() {
+        problems.add(at, "wanted `joint`, whose name is part of a `parallel_gripper_command`");
+    }
+    match (action, raw.hysteresis, raw.dwell_ms, raw.max_effort) {
+        (Some(action), Some(hysteresis), Some(dwell_ms), Some(max_effort)) => {
+            for (name, value) in [("hysteresis", hysteresis), ("dwell_ms", dwell_ms), ("max_effort", max_effort)] {
+                problems.positive(at, name, value);
+            }
+            return GripperMessage::Action { action, edges: GripperEdges { hysteresis, dwell_ms, max_effort } };
+        }
+        (None, None, None, None) => {}
+        (Some(_), ..) => problems.add(at, "an action wants `hysteresis`, `dwell_ms` and `max_effort`"),
+        (None, ..) => problems.add(at, "`hysteresis`, `dwell_ms` and `max_effort` belong to an action"),
+    }
+    match raw.message {
+        RawGripperMessage::Float64 => GripperMessage::Float64,
+        _ => GripperMessage::Float64MultiArray,
+    }
 }
 
 fn opening(at: &str, [open, closed]: [f64; 2], max_step: f64, problems: &mut Problems) -> (Carries, Limits) {
