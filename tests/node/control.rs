@@ -120,3 +120,43 @@ fn a_goal_of_another_dds_runs_the_policy_until_it_is_canceled() {
     let (code, log) = node.end("-TERM");
     assert_eq!(code, Some(0), "{log}");
 }
+
+/// A person who says one thing again and again, or once for whoever comes later.
+fn person(topic: &str, kind: &str, rate_hz: u32, message: &Value) -> Robot {
+    Robot::start(&json!({"hear": [], "send": [
+        {"topic": topic, "type": kind, "rate_hz": rate_hz, "message": message},
+    ]}))
+}
+
+#[test]
+fn an_estop_a_deadman_and_a_takeover_of_another_dds_stop_the_robot() {
+    let robot = quiet_robot("/held", &json!([{"topic": "/cell/held/action_chunk", "type": "ActionChunk"}]));
+    let verdict = |wanted: &str| robot.hear("/cell/held/action_chunk", |chunk| chunk["verdict"] == wanted);
+    let remaps = remaps("/held", "held");
+    let remaps: Vec<&str> = remaps.iter().map(String::as_str).collect();
+    let switches = "    estop: /held/estop\n    estop_timeout_ms: 1500\n    deadman: /held/joy\n    deadman_button: 2\n    \
+                    deadman_timeout_ms: 1500\n    deadman_resumes: true\n    takeover: /held/teleop\n";
+    let drives = person("/held/teleop", "Bool", 0, &json!({"data": true}));
+    let node = Node::start(&format!("    dry_run: false\n    task: pick\n{switches}"), &remaps);
+    verdict("rejected: an e-stop heartbeat was never heard");
+    let estop = person("/held/estop", "Bool", 20, &json!({"data": false}));
+    verdict("rejected: the deadman is not held");
+    let _held = person("/held/joy", "Joy", 20, &json!({"header": {}, "axes": [0.5], "buttons": [0, 0, 1]}));
+    verdict("rejected: teleoperation has taken over");
+    drop(drives);
+    let _returned = person("/held/teleop", "Bool", 0, &json!({"data": false}));
+    verdict("sent");
+    estop.kill();
+    verdict("rejected: e-stop: its heartbeat was lost");
+    let _estop = person("/held/estop", "Bool", 20, &json!({"data": false}));
+    let released = "e-stop: its heartbeat was lost before; it moves again after ~/estop_reset and ~/start";
+    verdict(&format!("rejected: {released}"));
+    let caller = Caller("held");
+    assert_eq!(caller.pull("start")["message"], released);
+    assert_eq!(caller.pull("estop_reset")["success"], true);
+    verdict("rejected: not started; it moves after ~/start");
+    assert_eq!(caller.pull("start")["success"], true);
+    verdict("sent");
+    let (code, log) = node.end("-TERM");
+    assert_eq!(code, Some(0), "{log}");
+}
