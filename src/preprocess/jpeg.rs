@@ -5,6 +5,8 @@ mod dct;
 mod decoder;
 mod header;
 mod huffman;
+#[cfg(test)]
+mod noise;
 mod planes;
 mod quant;
 mod roundtrip;

@@ -151,10 +151,13 @@ fn largest_columns(strip: &Strip) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use mozjpeg::{ColorSpace, Compress, Decompress};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::preprocess::jpeg::noise::pictures;
 
     /// How a file is written.
     #[derive(Clone, Copy, Debug)]
@@ -200,20 +203,8 @@ mod tests {
         Some(picture)
     }
 
-    /// Noise of a given strength on a slope; 255 gives black and white grain.
-    fn pictures() -> impl Strategy<Value = Picture> {
-        let pixels = |(width, height, strength): (u32, u32, u8)| {
-            proptest::collection::vec(any::<u8>(), 3 * width as usize * height as usize).prop_map(move |noise| {
-                let pixel = |(i, n): (usize, &u8)| match strength {
-                    255 => 255 * (n & 1),
-                    _ => ((i * 7 / height as usize) as u8 / 2).saturating_add(n % (strength + 1)),
-                };
-                Picture { width, height, rgb: noise.iter().enumerate().map(pixel).collect() }
-            })
-        };
-        // No side is over 32 times the other.
-        (2..150_u32, 5..60_u32, prop_oneof![0..100_u8, Just(255)]).prop_flat_map(pixels)
-    }
+    /// No side is over 32 times the other.
+    const SIDES: [Range<u32>; 2] = [2..150, 5..60];
 
     fn writers() -> impl Strategy<Value = Writer> {
         let pixels = prop_oneof![Just(None), Just(Some((1, 1))), Just(Some((2, 1))), Just(Some((2, 2)))];
@@ -229,7 +220,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
         #[test]
-        fn every_cameras_file_is_decoded_as_by_libjpeg(picture in pictures(), writer in writers()) {
+        fn every_cameras_file_is_decoded_as_by_libjpeg(picture in pictures(SIDES), writer in writers()) {
             let file = write(&picture, writer);
             let Some(got) = ours(&file) else { return Err(TestCaseError::fail("left to libjpeg")) };
             prop_assert!(Some(got) == libjpeg(&file), "{}x{}", picture.width, picture.height);
@@ -237,7 +228,7 @@ mod tests {
 
         #[test]
         fn what_is_decoded_of_a_damaged_file_is_what_libjpeg_shows(
-            picture in pictures(),
+            picture in pictures(SIDES),
             writer in writers(),
             damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..4),
         ) {
