@@ -25,6 +25,7 @@ use crate::profile::{Profile, Transport};
 use crate::time::Span;
 use crate::types::{Arrives, View};
 
+pub use crate::profile::Align;
 pub use declared::{Declared, ParamKind, Setting, declare};
 pub use interlocks::{AfterRelease, DeadmanInput, EStopInput, EStopMessage, InterlockRules, StartRule};
 pub use output::{
@@ -64,6 +65,10 @@ pub struct CameraInput {
     pub transport: Transport,
     /// Oldest frame that may be used.
     pub max_age: Span,
+    /// Whether the same picture may come again and again.
+    pub may_stand_still: bool,
+    /// Which picture belongs to the anchor camera's.
+    pub align: Align,
     /// Time from the light to the message's stamp.
     pub latency: Span,
     /// Width and height that its pictures have; `None` where any will do.
@@ -90,6 +95,8 @@ pub struct JointsInput {
     pub topic: String,
     /// Oldest position that may be used.
     pub max_age: Span,
+    /// Which positions belong to a picture.
+    pub align: Align,
     /// Joints that are wanted, in the order of the measured vector; a message may hold some of them.
     pub names: Vec<Arc<str>>,
 }
@@ -101,6 +108,8 @@ pub struct EefInput {
     pub source: EefSource,
     /// Oldest pose that may be used.
     pub max_age: Span,
+    /// Which pose belongs to a picture.
+    pub align: Align,
 }
 
 /// Where the end effector's pose comes from.
@@ -134,6 +143,8 @@ pub struct ArrayInput {
     pub topic: String,
     /// Oldest message that may be used, by its arrival.
     pub max_age: Span,
+    /// Which message belongs to a picture, by its arrival.
+    pub align: Align,
     /// Values in every message.
     pub size: usize,
     /// Indices of the values that are used.
@@ -351,6 +362,12 @@ impl Deployment {
     /// Largest difference between the anchor's stamp and another stream's, and between a stamp ahead of us and now.
     pub fn max_skew(&self) -> Span {
         self.parameters.max_skew
+    }
+
+    /// How long before the newest sample one may lie that still belongs to a picture.
+    pub fn longest_look_back(&self) -> Span {
+        let anchor = self.cameras.first().map_or(Span::ZERO, |camera| camera.max_age);
+        anchor + self.parameters.max_skew.times(2)
     }
 
     /// Inference latency that replay assumes where the bag does not say it.

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use crate::deploy::Deployment;
 use crate::execute::{Execution, Late, Left, Schedule, Timeline};
-use crate::geometry::Pose;
 use crate::interlock::{Authority, Input, Interlocks, Reason};
 use crate::noise::Noise;
 use crate::safety::{Basis, Drive, Gate, Motion, Targets};
@@ -48,8 +47,6 @@ pub struct Engine {
     /// When the next inference may start.
     due: Option<Stamp>,
     pending: Option<Pending>,
-    /// Measured joints and end effector at the pending observation.
-    at_observation: (Vec<f64>, Option<Pose>),
     next_request: u64,
     noise_seed: u64,
     reported: Option<NotReady>,
@@ -95,7 +92,6 @@ impl Engine {
             inference_period: deployment.inference_period(),
             due: None,
             pending: None,
-            at_observation: (Vec::new(), None),
             next_request: 0,
             noise_seed: deployment.noise_seed(),
             reported: None,
@@ -207,11 +203,6 @@ impl Engine {
         if !self.execution.wants_chunk(left) {
             return;
         }
-        let Ok(measured) = self.sync.measured(now) else { return };
-        let (joints, eef) = &mut self.at_observation;
-        joints.clear();
-        joints.extend_from_slice(measured.joints);
-        *eef = measured.eef;
         let Ok(mut observation) = self.sync.observe(now) else { return };
         observation.noise = Noise::Seeded { seed: self.noise_seed, stream: self.next_request };
         // On time, the beat is kept, so that a frame's jitter costs no period; late, it starts anew.
@@ -303,12 +294,10 @@ impl Engine {
         let schedule = Schedule { anchor, action_dt, n_action_steps };
         let rows = schedule.rows(executed).map_err(Rejection::Late)?;
         let measured = self.sync.measured(now).map_err(Rejection::NotMeasured)?;
-        let (joints, eef) = &self.at_observation;
         let start = now + (schedule.due(rows.start) - executed);
         let mut followed = vec![0.0; self.timeline.width()];
         let following = self.timeline.sample(executed, &mut followed).then_some(&*followed);
-        let at_observation = Measured { joints, eef: *eef };
-        let basis = Basis { now, at_observation, measured, start, following };
+        let basis = Basis { now, at_observation: self.sync.seen(), measured, start, following };
         self.gate.pass(chunk, schedule, rows, basis).map_err(Rejection::Unsafe)
     }
 

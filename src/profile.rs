@@ -2,6 +2,7 @@
 //!
 //! Raw fields become a checked [`Profile`]; nothing that moves the robot has a default.
 
+mod align;
 mod camera;
 mod camera_info;
 mod controller;
@@ -13,6 +14,7 @@ use std::path::Path;
 
 use vla_bundle::Unit;
 
+pub use align::Align;
 pub use camera::{Camera, InfoTopic, Transport};
 pub use controller::{Ask, Controller};
 pub use output::{
@@ -45,6 +47,8 @@ pub struct JointStates {
     pub topic: Option<String>,
     /// Oldest message that may be used, ms, positive.
     pub max_age_ms: f64,
+    /// Which positions belong to a picture.
+    pub align: Align,
     /// Joints that are measured.
     pub joints: Vec<MeasuredJoint>,
 }

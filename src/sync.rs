@@ -1,4 +1,4 @@
-//! Newest usable sample per stream -> [`Observation`], or why there is none yet.
+//! The samples of every stream that belong together -> [`Observation`], or why there is none yet.
 //!
 //! Nothing is filled in: a stream that is missing, old, ahead of us or apart from the anchor means no observation.
 
@@ -6,6 +6,7 @@ mod camera;
 mod eef;
 mod joints;
 mod reason;
+mod seen;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -13,20 +14,22 @@ mod transforms;
 
 use std::sync::Arc;
 
-use crate::deploy::{ArrayInput, Deployment, Measure, StateValue};
+use crate::deploy::{ArrayInput, Deployment, StateValue};
 use crate::noise::Noise;
 use crate::time::{Span, Stamp};
 use crate::types::{Frame, Measured, Observation, Sample, Value};
 
 pub use reason::{DropReason, Dropped, NotReady};
+pub use seen::InputAge;
 pub use stream::StreamHealth;
 
 use camera::Camera;
 use eef::Eef;
 use joints::Joints;
+use seen::Seen;
 use stream::{Held, Stream};
 
-/// The newest sample of every stream. Its first camera is the anchor: its stamp is the observation's.
+/// The newest samples of every stream. Its first camera is the anchor: its stamp is the observation's.
 #[derive(Debug)]
 pub struct Sync {
     cameras: Vec<Camera>,
@@ -40,6 +43,7 @@ pub struct Sync {
     max_skew: Span,
     /// Stamp of the anchor frame that was observed last.
     observed: Option<Stamp>,
+    seen: Seen,
 }
 
 /// State values by their index.
@@ -52,16 +56,18 @@ struct Array {
 impl Sync {
     /// No sample yet; the instruction is the deployment's.
     pub fn new(deployment: &Deployment) -> Self {
+        let look_back = deployment.longest_look_back();
         Self {
-            cameras: deployment.cameras().iter().map(Camera::new).collect(),
-            joints: deployment.joints().map(Joints::new),
-            eef: deployment.eef().map(Eef::new),
-            array: deployment.array().map(Array::new),
+            cameras: deployment.cameras().iter().map(|camera| Camera::new(camera, look_back)).collect(),
+            joints: deployment.joints().map(|joints| Joints::new(joints, look_back)),
+            eef: deployment.eef().map(|eef| Eef::new(eef, look_back)),
+            array: deployment.array().map(|array| Array::new(array, look_back)),
             state: deployment.state().map(<[StateValue]>::to_vec),
             task: deployment.task().map(Arc::from),
             latched: None,
             max_skew: deployment.max_skew(),
             observed: None,
+            seen: Seen::default(),
         }
     }
 
@@ -116,16 +122,48 @@ impl Sync {
     pub fn observe(&mut self, now: Stamp) -> Result<Observation, NotReady> {
         let anchor = self.anchor(now)?;
         let (stamp, frame_id) = (anchor.stamp, anchor.value.frame_id.clone());
-        let task = self.task()?;
-        let frames = self.streams().filter_map(Stream::newest).map(|held| Arc::clone(&held.value)).collect();
-        let optics = self.cameras.iter().map(|camera| camera.optics().cloned()).collect();
-        let measured = self.measured(now)?;
-        let value = |state: &StateValue| self.measure(state.from, measured).map(|value| state.line.at(value));
+        let task = Arc::clone(self.task()?);
+        let mut seen = Seen::default();
+        let mut frames = Vec::with_capacity(self.cameras.len());
+        for (index, stream) in self.streams().enumerate() {
+            let held = if index == 0 { anchor } else { stream.at(stamp, self.max_skew)? };
+            frames.push(Arc::clone(&held.value));
+            seen.note(stream.name(), now, held.stamp);
+        }
+        if let Some(joints) = &self.joints {
+            let mut oldest = stamp;
+            joints.at(stamp, self.max_skew, |held| {
+                seen.joints.push(held.value);
+                oldest = oldest.min(held.stamp);
+            })?;
+            seen.note(joints.name(), now, oldest);
+        }
+        if let Some(Eef { stream, .. }) = &self.eef {
+            let held = stream.at(stamp, self.max_skew)?;
+            seen.eef = Some(held.value);
+            seen.note(stream.name(), now, held.stamp);
+        }
+        if let Some(Array { stream, .. }) = &self.array {
+            let held = stream.at(stamp, self.max_skew)?;
+            seen.array.extend_from_slice(&held.value);
+            seen.note(stream.name(), now, held.stamp);
+        }
+        let value = |state: &StateValue| seen.value(state.from).map(|value| state.line.at(value));
         let state = self.state.as_ref().map(|state| state.iter().filter_map(value).collect());
-        let observation =
-            Observation { stamp, frame_id, frames, optics, state, task: Arc::clone(task), noise: Noise::default() };
-        self.observed = Some(stamp);
+        let optics = self.cameras.iter().map(|camera| camera.optics().cloned()).collect();
+        let observation = Observation { stamp, frame_id, frames, optics, state, task, noise: Noise::default() };
+        (self.observed, self.seen) = (Some(stamp), seen);
         Ok(observation)
+    }
+
+    /// Where the robot was at the last observation, as far as the deployment measures it.
+    pub fn seen(&self) -> Measured<'_> {
+        Measured { joints: &self.seen.joints, eef: self.seen.eef }
+    }
+
+    /// How old each input of the last observation was when it was observed.
+    pub fn ages(&self) -> &[InputAge] {
+        &self.seen.ages
     }
 
     /// Whether [`Self::observe`] would succeed now.
@@ -142,8 +180,8 @@ impl Sync {
     /// [`NotReady`] where something of it is missing or old.
     pub fn measured(&self, now: Stamp) -> Result<Measured<'_>, NotReady> {
         let joints = self.joints.as_ref().map_or(Ok(&[][..]), |joints| joints.fresh(now, self.max_skew))?;
-        let eef = self.eef.as_ref().map(|eef| eef.fresh(now, self.max_skew)).transpose()?;
-        Ok(Measured { joints, eef })
+        let eef = self.eef.as_ref().map(|eef| eef.stream.fresh(now, self.max_skew)).transpose()?;
+        Ok(Measured { joints, eef: eef.map(|held| held.value) })
     }
 
     /// The instruction, not empty.
@@ -163,7 +201,7 @@ impl Sync {
     pub fn health(&self, now: Stamp) -> Vec<StreamHealth> {
         let cameras = self.streams().map(|stream| stream.health(now));
         let joints = self.joints.iter().map(|joints| joints.health(now));
-        let eef = self.eef.iter().map(|eef| eef.health(now));
+        let eef = self.eef.iter().map(|eef| eef.stream.health(now));
         let array = self.array.iter().map(|array| array.stream.health(now));
         cameras.chain(joints).chain(eef).chain(array).collect()
     }
@@ -182,8 +220,7 @@ impl Sync {
     fn anchor(&self, now: Stamp) -> Result<&Held<Arc<Frame>>, NotReady> {
         self.task()?;
         for camera in &self.cameras {
-            camera.stream.fresh(now, self.max_skew)?;
-            camera.seen_through()?;
+            camera.usable(now, self.max_skew)?;
         }
         self.measured(now)?;
         if let Some(array) = &self.array {
@@ -194,33 +231,24 @@ impl Sync {
             return Err(NotReady::NoNewFrame);
         }
         for stream in self.streams().skip(1) {
-            stream.near(anchor.stamp, self.max_skew)?;
+            stream.at(anchor.stamp, self.max_skew)?;
         }
         if let Some(joints) = &self.joints {
-            joints.near(anchor.stamp, self.max_skew)?;
+            joints.at(anchor.stamp, self.max_skew, |_| {})?;
         }
         if let Some(eef) = &self.eef {
-            eef.near(anchor.stamp, self.max_skew)?;
+            eef.stream.at(anchor.stamp, self.max_skew)?;
         }
         if let Some(array) = &self.array {
-            array.stream.near(anchor.stamp, self.max_skew)?;
+            array.stream.at(anchor.stamp, self.max_skew)?;
         }
         Ok(anchor)
-    }
-
-    fn measure(&self, from: Measure, measured: Measured<'_>) -> Option<f64> {
-        match from {
-            Measure::Joint(joint) => measured.joints.get(joint).copied(),
-            Measure::EefPosition(axis) => measured.eef?.position.get(axis).copied(),
-            Measure::EefRotation(convention, component) => measured.eef?.rotation.component(convention, component),
-            Measure::Element(index) => self.array.as_ref()?.stream.newest()?.value.get(index).copied(),
-        }
     }
 }
 
 impl Array {
-    fn new(input: &ArrayInput) -> Self {
-        Self { input: input.clone(), stream: Stream::new("state", input.max_age) }
+    fn new(input: &ArrayInput, look_back: Span) -> Self {
+        Self { input: input.clone(), stream: Stream::new("state", input.max_age, input.align, look_back) }
     }
 
     /// Values that nobody asked for may be anything.

@@ -43,7 +43,7 @@ format: 1
 robot: cell
 control_rate_hz: 100
 inputs:
-- {kind: camera, camera: front, transport: raw, max_age_ms: 2000}
+- {kind: camera, camera: front, transport: raw, max_age_ms: 2000, may_stand_still: true}
 - kind: joint_states
   max_age_ms: 2000
   joints:

@@ -27,13 +27,16 @@ pub(super) fn cameras(
         }
     }
     let mut found = Vec::with_capacity(wanted.len());
-    for CameraStream { name, .. } in wanted {
+    for (index, CameraStream { name, .. }) in wanted.iter().enumerate() {
         let Some(camera) = profile.cameras().iter().find(|camera| camera.camera == *name) else {
             problems.push(format!("camera `{name}`: no input of the profile shows it"));
             continue;
         };
         if streams.intrinsics.is_some() {
             intrinsics(camera, problems);
+        }
+        if index == 0 && camera.align.is_some() {
+            problems.push(format!("camera `{name}`: `align` has no meaning, the others are aligned to its pictures"));
         }
         let topic = parameters.images.get(name).or(camera.topic.as_ref()).cloned();
         let default = || match camera.transport {
@@ -45,6 +48,8 @@ pub(super) fn cameras(
             topic: topic.unwrap_or_else(default),
             transport: camera.transport,
             max_age: Span::from_millis(camera.max_age_ms),
+            may_stand_still: camera.may_stand_still,
+            align: camera.align.unwrap_or_default(),
             latency: Span::from_millis(camera.latency_ms),
             size: camera.size,
             camera_info: info(camera, streams, parameters),
@@ -114,6 +119,7 @@ impl<'a> Joints<'a> {
         Some(JointsInput {
             topic: topic.unwrap_or_else(|| "joint_states".to_owned()),
             max_age: Span::from_millis(stream.max_age_ms),
+            align: stream.align,
             names: self.measured.iter().map(|joint| joint.joint.as_str().into()).collect(),
         })
     }
@@ -133,7 +139,7 @@ pub(super) fn eef(profile: &Profile, state: &[StateValue]) -> Option<EefInput> {
             EefSource::Frames { base: base.as_str().into(), tip: tip.as_str().into() }
         }
     };
-    Some(EefInput { source, max_age: Span::from_millis(input.max_age_ms) })
+    Some(EefInput { source, max_age: Span::from_millis(input.max_age_ms), align: input.align })
 }
 
 /// The state array, where the state needs it.
@@ -145,5 +151,6 @@ pub(super) fn array(profile: &Profile, state: &[StateValue]) -> Option<ArrayInpu
     let used: Vec<usize> = used.collect();
     let input = profile.state_array().filter(|_| !used.is_empty())?;
     let topic = input.topic.clone().unwrap_or_else(|| "state".to_owned());
-    Some(ArrayInput { topic, max_age: Span::from_millis(input.max_age_ms), size: input.size, used })
+    let (max_age, align) = (Span::from_millis(input.max_age_ms), input.align);
+    Some(ArrayInput { topic, max_age, align, size: input.size, used })
 }

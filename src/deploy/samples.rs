@@ -110,6 +110,7 @@ pub(crate) mod arm {
         Stamp::from_ros(1_700_000_000, 500) + Span::from_millis(ms)
     }
 
+    /// No two are alike: a camera that shows the same twice is frozen.
     pub(crate) fn frame(camera: usize, ms: f64) -> Sample {
         let frame = Frame {
             frame_id: format!("camera_{camera}_optical"),
@@ -117,7 +118,7 @@ pub(crate) mod arm {
             width: 0,
             height: 0,
             step: 0,
-            data: Arc::from([0xff, 0xd8, 0xff]),
+            data: [&[0xff, 0xd8, 0xff][..], &ms.to_be_bytes()].concat().into(),
         };
         Sample { stamp: at(ms), received: at(ms), value: Value::Frame { camera, frame: Arc::new(frame) } }
     }

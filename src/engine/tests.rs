@@ -260,8 +260,8 @@ fn a_frames_jitter_costs_no_period() {
     let mut script = Script::live();
     let mut starts = Vec::new();
     for ms in [0.0, 203.0, 401.0, 602.0, 1100.0, 1250.0, 1300.0] {
-        script.sample(joints(ms, REST));
-        for effect in script.sample(frame(0, ms)) {
+        let effects = [joints(ms, REST), frame(0, ms)].map(|sample| script.sample(sample));
+        for effect in effects.into_iter().flatten() {
             let Effect::Infer { request, .. } = effect else { panic!("{effect:?}") };
             starts.push(ms);
             script.at(ms + 1.0, Event::Inferred { request, result: Err("x".to_owned()) });

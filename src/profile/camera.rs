@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::camera_info;
+use super::{Align, camera_info};
 use crate::types::{Arrives, Flip, Optics, Region, Rotation, View};
 
 /// A camera topic.
@@ -18,6 +18,10 @@ pub struct Camera {
     pub transport: Transport,
     /// Oldest frame that may be used, ms, positive.
     pub max_age_ms: f64,
+    /// Whether the same picture may come again and again: a simulated scene at rest does that, a camera does not.
+    pub may_stand_still: bool,
+    /// Which picture belongs to the anchor camera's; `None` where the profile does not say it.
+    pub align: Option<Align>,
     /// Time from the light to the message's stamp, ms, not negative.
     pub latency_ms: f64,
     /// Width and height of its pictures, positive; `None` where any will do.
@@ -56,6 +60,9 @@ pub(super) struct RawCamera {
     transport: Transport,
     max_age_ms: f64,
     #[serde(default)]
+    may_stand_still: bool,
+    align: Option<Align>,
+    #[serde(default)]
     latency_ms: f64,
     width: Option<u32>,
     height: Option<u32>,
@@ -82,12 +89,12 @@ impl RawCamera {
         let rotation = rotation(self.rotate).map_err(&mut refuse).unwrap_or_default();
         let (optics, size) = self.optics_and_size(folder).map_err(&mut refuse).unwrap_or_default();
         let camera_info = self.info_topic().map_err(&mut refuse).unwrap_or_default();
-        let Self { camera, topic, transport, max_age_ms, latency_ms, region, flip, .. } = self;
+        let Self { camera, topic, transport, max_age_ms, may_stand_still, align, latency_ms, region, flip, .. } = self;
         if let Some(problem) = region.and_then(|region| misplaced(region, size)) {
             refuse(problem);
         }
         let view = View { optics, region, rotation, flip };
-        Camera { camera, topic, transport, max_age_ms, latency_ms, size, camera_info, view }
+        Camera { camera, topic, transport, max_age_ms, may_stand_still, align, latency_ms, size, camera_info, view }
     }
 
     /// Where the optics come from, a file or [`BY_TOPIC`], and what the pictures are that they are of.

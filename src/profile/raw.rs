@@ -13,7 +13,7 @@ use serde::Deserialize;
 use vla_bundle::Unit;
 
 use super::camera::RawCamera;
-use super::{FORMAT, Feed, FeedRule, JointStates, Limits, MeasuredJoint, MotionLimits, Output, Profile};
+use super::{Align, FORMAT, Feed, FeedRule, JointStates, Limits, MeasuredJoint, MotionLimits, Output, Profile};
 use output::RawOutput;
 
 #[derive(Deserialize)]
@@ -31,11 +31,19 @@ pub(super) struct RawProfile {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 enum RawInput {
     Camera(RawCamera),
-    JointStates { topic: Option<String>, max_age_ms: f64, joints: Vec<RawMeasured> },
+    JointStates {
+        topic: Option<String>,
+        max_age_ms: f64,
+        #[serde(default)]
+        align: Align,
+        joints: Vec<RawMeasured>,
+    },
     EefPose(state::RawEefPose),
     Tf(state::RawTf),
     State(state::RawState),
-    Instruction { topic: String },
+    Instruction {
+        topic: String,
+    },
 }
 
 /// Which fields are wanted depends on `state` and on whether it is a position or a share.
@@ -165,10 +173,10 @@ fn control(profile: &Profile, problems: &mut Problems) {
 fn take_input(input: RawInput, folder: &Path, profile: &mut Profile, problems: &mut Problems) {
     match input {
         RawInput::Camera(camera) => profile.cameras.push(camera.check(folder, &mut problems.0)),
-        RawInput::JointStates { topic, max_age_ms, joints } => {
+        RawInput::JointStates { topic, max_age_ms, align, joints } => {
             problems.positive("joint_states", "max_age_ms", max_age_ms);
             let joints = joints.into_iter().map(|joint| take_measured(joint, problems)).collect();
-            if profile.joint_states.replace(JointStates { topic, max_age_ms, joints }).is_some() {
+            if profile.joint_states.replace(JointStates { topic, max_age_ms, align, joints }).is_some() {
                 problems.0.push("input `joint_states` is listed twice".to_owned());
             }
         }

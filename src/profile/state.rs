@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use vla_bundle::Unit;
 
+use super::Align;
+
 /// Where the end effector's pose comes from, and which state dimensions it feeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EefInput {
@@ -10,6 +12,8 @@ pub struct EefInput {
     pub source: EefSource,
     /// Oldest pose that may be used, ms, positive.
     pub max_age_ms: f64,
+    /// Which pose belongs to a picture.
+    pub align: Align,
     /// State dimensions that x, y and z feed, in m; empty where they feed none.
     pub position: Vec<String>,
     /// State dimensions that the rotation feeds, in the order of the policy's convention; empty where it feeds none.
@@ -42,6 +46,8 @@ pub struct StateArray {
     pub topic: Option<String>,
     /// Oldest message that may be used, ms, positive, counted from its arrival: the message has no stamp.
     pub max_age_ms: f64,
+    /// Which message belongs to a picture.
+    pub align: Align,
     /// Values in every message.
     pub size: usize,
     /// Those that are used.

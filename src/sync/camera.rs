@@ -13,6 +13,10 @@ pub(super) struct Camera {
     pub stream: Stream<Arc<Frame>>,
     size: Option<[u32; 2]>,
     latency: Span,
+    /// How long the same picture may come; `None` where it may for ever.
+    longest_still: Option<Span>,
+    /// When the newest picture came for the first time, bit for bit, without another one since.
+    unchanged_since: Stamp,
     info: Info,
 }
 
@@ -28,13 +32,15 @@ enum Info {
 }
 
 impl Camera {
-    pub fn new(input: &CameraInput) -> Self {
-        let stream = Stream::new(&format!("images.{}", input.name), input.max_age);
+    pub fn new(input: &CameraInput, look_back: Span) -> Self {
+        let stream = Stream::new(&format!("images.{}", input.name), input.max_age, input.align, look_back);
+        let longest_still = (!input.may_stand_still).then_some(input.max_age);
         let info = match &input.camera_info {
             Some(_) => Info::Wanted { stream: format!("camera_info.{}", input.name).into(), optics: None },
             None => Info::Unwanted,
         };
-        Self { stream, size: input.size, latency: input.latency, info }
+        let (size, latency, unchanged_since) = (input.size, input.latency, Stamp::default());
+        Self { stream, size, latency, longest_still, unchanged_since, info }
     }
 
     /// Takes optics in as the newest.
@@ -52,8 +58,18 @@ impl Camera {
         }
     }
 
+    /// The newest picture may be used: it is fresh, it is not a frozen camera's, and what it is seen through is known.
+    pub fn usable(&self, now: Stamp, max_skew: Span) -> Result<(), NotReady> {
+        let newest = self.stream.fresh(now, max_skew)?;
+        let still = newest.stamp.since(self.unchanged_since);
+        if let Some(longest) = self.longest_still.filter(|longest| still > *longest) {
+            return Err(NotReady::Frozen { stream: Arc::clone(self.stream.name()), still, longest });
+        }
+        self.seen_through()
+    }
+
     /// Optics that are wanted have come, and are those of the newest picture.
-    pub fn seen_through(&self) -> Result<(), NotReady> {
+    fn seen_through(&self) -> Result<(), NotReady> {
         let Info::Wanted { stream, optics } = &self.info else { return Ok(()) };
         let wanted = optics.as_ref().ok_or_else(|| NotReady::NeverSeen { stream: Arc::clone(stream) })?.size();
         let got = self.stream.newest().map(|held| [held.value.width, held.value.height]);
@@ -73,6 +89,12 @@ impl Camera {
         if let Some(wanted) = self.size.filter(|wanted| *wanted != got) {
             return Err(self.stream.refuse(DropReason::PictureSize { got, wanted }));
         }
-        self.stream.put(Held { stamp: held.stamp - self.latency, ..held }, horizon)
+        let is_same = self.stream.newest().is_some_and(|newest| newest.value.data == frame.data);
+        let stamp = held.stamp - self.latency;
+        self.stream.put(Held { stamp, ..held }, horizon)?;
+        if !is_same || stamp < self.unchanged_since {
+            self.unchanged_since = stamp;
+        }
+        Ok(())
     }
 }

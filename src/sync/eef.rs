@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::stream::{Held, Stream};
 use super::transforms::Transforms;
-use super::{DropReason, Dropped, NotReady, StreamHealth};
+use super::{DropReason, Dropped};
 use crate::deploy::{EefInput, EefSource};
 use crate::geometry::Pose;
 use crate::time::{Span, Stamp};
 use crate::types::{PoseSample, Transform};
 
-/// The newest pose and where it comes from.
+/// The newest poses and where they come from.
 #[derive(Debug)]
 pub(super) struct Eef {
     origin: Origin,
-    stream: Stream<Pose>,
+    pub stream: Stream<Pose>,
 }
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ enum Origin {
 }
 
 impl Eef {
-    pub fn new(input: &EefInput) -> Self {
+    pub fn new(input: &EefInput, look_back: Span) -> Self {
         let (name, origin) = match &input.source {
             EefSource::Topic { frame, .. } => ("eef_pose", Origin::Topic { frame: Arc::clone(frame) }),
             EefSource::Frames { base, tip } => {
@@ -34,7 +34,7 @@ impl Eef {
                 ("tf", Origin::Frames { base, tip, transforms })
             }
         };
-        Self { origin, stream: Stream::new(name, input.max_age) }
+        Self { origin, stream: Stream::new(name, input.max_age, input.align, look_back) }
     }
 
     /// Takes a pose in; one that is seen from another frame is refused.
@@ -59,20 +59,8 @@ impl Eef {
             }
         }
         if let Some(found) = transforms.look_up(base, tip) {
-            self.stream.replace(found);
+            self.stream.replace(found, horizon);
         }
         refused.map_or(Ok(()), |reason| Err(self.stream.refuse(reason)))
-    }
-
-    pub fn fresh(&self, now: Stamp, max_skew: Span) -> Result<Pose, NotReady> {
-        self.stream.fresh(now, max_skew).map(|held| held.value)
-    }
-
-    pub fn near(&self, anchor: Stamp, max_skew: Span) -> Result<(), NotReady> {
-        self.stream.near(anchor, max_skew)
-    }
-
-    pub fn health(&self, now: Stamp) -> StreamHealth {
-        self.stream.health(now)
     }
 }

@@ -11,11 +11,12 @@ use crate::types::JointSample;
 
 const NAME: &str = "joint_states";
 
-/// The newest position of every joint, each of its own time.
+/// The newest positions of every joint, each of its own time.
 #[derive(Debug)]
 pub(super) struct Joints {
+    name: Arc<str>,
     members: Vec<Joint>,
-    /// In the order of `members`; what stands for a joint that was never seen is not used.
+    /// The newest, in the order of `members`; what stands for a joint that was never seen is not used.
     positions: Vec<f64>,
     max_age: Span,
     /// Messages that brought something new.
@@ -23,26 +24,30 @@ pub(super) struct Joints {
     dropped: BTreeMap<&'static str, u64>,
 }
 
-/// One joint; its stream knows when its position was true.
 #[derive(Debug)]
 struct Joint {
     name: Arc<str>,
-    stream: Stream<()>,
+    stream: Stream<f64>,
 }
 
 impl Joints {
-    pub fn new(input: &JointsInput) -> Self {
+    pub fn new(input: &JointsInput, look_back: Span) -> Self {
         let joint = |name: &Arc<str>| Joint {
             name: Arc::clone(name),
-            stream: Stream::new(&format!("{NAME}.{name}"), input.max_age),
+            stream: Stream::new(&format!("{NAME}.{name}"), input.max_age, input.align, look_back),
         };
         Self {
+            name: NAME.into(),
             members: input.names.iter().map(joint).collect(),
             positions: vec![0.0; input.names.len()],
             max_age: input.max_age,
             accepted: 0,
             dropped: BTreeMap::new(),
         }
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// Takes the wanted joints of a message, all of them or none; joints that nobody asked for may say anything.
@@ -60,12 +65,12 @@ impl Joints {
             }
             Err(reason) => {
                 *self.dropped.entry(reason.class()).or_default() += 1;
-                Err(Dropped { stream: NAME.into(), reason })
+                Err(Dropped { stream: Arc::clone(&self.name), reason })
             }
         }
     }
 
-    /// The positions in the deployment's order, each joint's fresh.
+    /// The newest positions in the deployment's order, each joint's fresh.
     pub fn fresh(&self, now: Stamp, max_skew: Span) -> Result<&[f64], NotReady> {
         for joint in &self.members {
             joint.stream.fresh(now, max_skew)?;
@@ -73,19 +78,19 @@ impl Joints {
         Ok(&self.positions)
     }
 
-    /// Every joint is of about the time of the anchor.
-    pub fn near(&self, anchor: Stamp, max_skew: Span) -> Result<(), NotReady> {
-        self.members.iter().try_for_each(|joint| joint.stream.near(anchor, max_skew))
+    /// Every joint has a position that belongs to an anchor of this stamp; `found` gets them in the deployment's order.
+    pub fn at(&self, anchor: Stamp, max_skew: Span, mut found: impl FnMut(&Held<f64>)) -> Result<(), NotReady> {
+        self.members.iter().try_for_each(|joint| joint.stream.at(anchor, max_skew).map(&mut found))
     }
 
     /// Messages, and the ages of the joint that was silent for longest; none where one was never seen.
     pub fn health(&self, now: Stamp) -> StreamHealth {
-        let oldest = |time: fn(&Held<()>) -> Stamp| {
+        let oldest = |time: fn(&Held<f64>) -> Stamp| {
             let times = self.members.iter().map(|joint| joint.stream.newest().map(time));
             times.collect::<Option<Vec<_>>>()?.into_iter().min().map(|oldest| now.since(oldest))
         };
         StreamHealth {
-            name: NAME.into(),
+            name: Arc::clone(&self.name),
             accepted: self.accepted,
             dropped: self.dropped.clone(),
             age: oldest(|held| held.stamp),
@@ -117,7 +122,7 @@ impl Joints {
         let (mut taken, mut refused) = (0, None);
         for (joint, position) in self.members.iter_mut().zip(&mut self.positions) {
             let Some(value) = positions_of(sample, &joint.name).next() else { continue };
-            match joint.stream.put(Held { stamp, received, value: () }, horizon) {
+            match joint.stream.put(Held { stamp, received, value }, horizon) {
                 Ok(()) => (taken, *position) = (1, value),
                 Err(dropped) => refused = Some(dropped.reason),
             }

@@ -156,6 +156,26 @@ pub enum NotReady {
         /// Largest age.
         max_age: Span,
     },
+    /// The newest sample was too old when it reached us: its clock is not ours, or its driver is late.
+    #[error("{stream}: stamped {behind} before it arrived, at most {max_age}")]
+    Behind {
+        /// `images.<camera>`, `joint_states.<joint>`, `eef_pose`, `tf` or `state`.
+        stream: Arc<str>,
+        /// From its stamp to its arrival.
+        behind: Span,
+        /// Largest age.
+        max_age: Span,
+    },
+    /// The camera sends the same picture over and over, whatever its stamps say.
+    #[error("{stream}: the same picture for {still}, at most {longest} unless it `may_stand_still`")]
+    Frozen {
+        /// `images.<camera>`.
+        stream: Arc<str>,
+        /// From the first of these pictures to the newest, by their stamps.
+        still: Span,
+        /// Largest age.
+        longest: Span,
+    },
     /// The newest sample reached us too long ago, whatever its stamp says.
     #[error("{stream}: silent for {silence}, at most {max_age}")]
     Silent {
@@ -186,7 +206,15 @@ pub enum NotReady {
         /// Width and height of the newest picture; 0 and 0 where its file does not say it.
         got: [u32; 2],
     },
-    /// The newest sample is of another time than the anchor's frame.
+    /// The stream had not begun when the anchor's frame was taken.
+    #[error("{stream}: its first sample is {by} after the anchor camera's picture")]
+    Later {
+        /// `images.<camera>`, `joint_states.<joint>`, `eef_pose`, `tf` or `state`.
+        stream: Arc<str>,
+        /// Its stamp minus the anchor's.
+        by: Span,
+    },
+    /// No sample is of the time of the anchor's frame.
     #[error("{stream}: {skew} apart from the anchor camera, at most {max_skew}")]
     Apart {
         /// `images.<camera>`, `joint_states.<joint>`, `eef_pose`, `tf` or `state`.
@@ -208,6 +236,9 @@ impl NotReady {
             | NotReady::NoNewFrame => None,
             NotReady::NeverSeen { stream }
             | NotReady::Stale { stream, .. }
+            | NotReady::Behind { stream, .. }
+            | NotReady::Frozen { stream, .. }
+            | NotReady::Later { stream, .. }
             | NotReady::Silent { stream, .. }
             | NotReady::Ahead { stream, .. }
             | NotReady::OtherSize { stream, .. }

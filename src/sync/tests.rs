@@ -1,5 +1,8 @@
 //! What is observed, and what is refused.
 
+mod align;
+mod property;
+
 use super::*;
 use crate::deploy::samples::arm::{at, frame, instruction, joints};
 use crate::deploy::samples::{ARM_IO, ARM_PROFILE, bundle, live_arm, parameters, profile};
@@ -31,14 +34,14 @@ fn waiting(sync: &Sync, ms: f64) -> String {
 }
 
 #[test]
-fn an_observation_holds_the_newest_of_everything_in_the_bundles_order() {
+fn an_observation_holds_of_everything_what_is_nearest_to_the_picture_in_the_bundles_order() {
     let samples = [frame(1, 8.0), frame(0, 10.0), joints(11.0, [0.5, 0.2, 0.02]), joints(12.0, [1.25, 0.3, 0.04])];
     let observation = with(two_cameras(), samples).observe(at(13.0)).unwrap();
     assert_eq!((observation.stamp, observation.frame_id.as_str()), (at(10.0), "camera_0_optical"));
     assert_eq!(observation.frames[1].frame_id, "camera_1_optical");
     assert_eq!(&*observation.task, "open the drawer");
-    // -(1.25 - 0.25) rad in degrees, 0.3 rad, (0.04 - 0.01) / (0.05 - 0.01).
-    for (got, want) in observation.state.unwrap().iter().zip([-57.295_779_513_082_32, 0.3, 0.75]) {
+    // -(0.5 - 0.25) rad in degrees, 0.2 rad, (0.02 - 0.01) / (0.05 - 0.01).
+    for (got, want) in observation.state.unwrap().iter().zip([-14.323_944_878_270_58, 0.2, 0.25]) {
         assert!((got - want).abs() < 1e-12, "{got} {want}");
     }
 }

@@ -24,7 +24,8 @@ const IO: &str = r#"{
 fn profile(state: &str) -> String {
     let dims = ["a", "b", "c"].map(|name| format!("{{action: {name}, min: -1, max: 1, max_step: 1}}")).join(", ");
     format!(
-        "format: 1\nrobot: cell\ninputs:\n- {{kind: camera, camera: front, transport: raw, max_age_ms: 200}}\n\
+        "format: 1\nrobot: cell\ninputs:\n\
+         - {{kind: camera, camera: front, transport: raw, max_age_ms: 200, may_stand_still: true}}\n\
          - {state}\noutputs:\n- {{kind: controller_input, dims: [{dims}]}}\n"
     )
 }

@@ -48,7 +48,8 @@ impl Arm<'_> {
 
     fn profile(&self) -> String {
         let camera = |name: &&str| {
-            format!("- {{kind: camera, camera: {name}, topic: /images/front, transport: raw, max_age_ms: 200}}\n")
+            let seen = "topic: /images/front, transport: raw, max_age_ms: 200, may_stand_still: true";
+            format!("- {{kind: camera, camera: {name}, {seen}}}\n")
         };
         let mut text = "format: 1\nrobot: arm\ncontrol_rate_hz: 100\ninputs:\n".to_owned();
         text.extend(self.cameras.iter().map(camera));

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Problems;
-use crate::profile::{EefInput, EefSource, Profile, StateArray, StateElement};
+use crate::profile::{Align, EefInput, EefSource, Profile, StateArray, StateElement};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,6 +11,8 @@ pub(super) struct RawEefPose {
     topic: Option<String>,
     frame: String,
     max_age_ms: f64,
+    #[serde(default)]
+    align: Align,
     #[serde(default)]
     position: Vec<String>,
     #[serde(default)]
@@ -24,6 +26,8 @@ pub(super) struct RawTf {
     tip: String,
     max_age_ms: f64,
     #[serde(default)]
+    align: Align,
+    #[serde(default)]
     position: Vec<String>,
     #[serde(default)]
     rotation: Vec<String>,
@@ -34,21 +38,23 @@ pub(super) struct RawTf {
 pub(super) struct RawState {
     topic: Option<String>,
     max_age_ms: f64,
+    #[serde(default)]
+    align: Align,
     size: usize,
     values: Vec<StateElement>,
 }
 
 impl From<RawEefPose> for EefInput {
     fn from(raw: RawEefPose) -> Self {
-        let RawEefPose { topic, frame, max_age_ms, position, rotation } = raw;
-        Self { source: EefSource::Topic { topic, frame }, max_age_ms, position, rotation }
+        let RawEefPose { topic, frame, max_age_ms, align, position, rotation } = raw;
+        Self { source: EefSource::Topic { topic, frame }, max_age_ms, align, position, rotation }
     }
 }
 
 impl From<RawTf> for EefInput {
     fn from(raw: RawTf) -> Self {
-        let RawTf { base, tip, max_age_ms, position, rotation } = raw;
-        Self { source: EefSource::Frames { base, tip }, max_age_ms, position, rotation }
+        let RawTf { base, tip, max_age_ms, align, position, rotation } = raw;
+        Self { source: EefSource::Frames { base, tip }, max_age_ms, align, position, rotation }
     }
 }
 
@@ -79,12 +85,12 @@ pub(super) fn take_eef(eef: EefInput, profile: &mut Profile, problems: &mut Prob
 }
 
 pub(super) fn take_array(raw: RawState, profile: &mut Profile, problems: &mut Problems) {
-    let RawState { topic, max_age_ms, size, values } = raw;
+    let RawState { topic, max_age_ms, align, size, values } = raw;
     problems.positive("state", "max_age_ms", max_age_ms);
     for value in values.iter().filter(|value| value.index >= size) {
         problems.add(&format!("state `{}`", value.state), &format!("`index` is {}, `size` is {size}", value.index));
     }
-    if profile.state_array.replace(StateArray { topic, max_age_ms, size, values }).is_some() {
+    if profile.state_array.replace(StateArray { topic, max_age_ms, align, size, values }).is_some() {
         problems.0.push("input `state` is listed twice".to_owned());
     }
 }
