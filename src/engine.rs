@@ -6,6 +6,7 @@ mod event;
 mod health;
 #[cfg(test)]
 mod property;
+mod state;
 mod stops;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::types::{Chunk, Inferred, Measured, Robot, Value};
 
 pub use event::{Decision, Effect, Event, Rejection, Report, RequestId, Verdict};
 pub use health::{Counts, Health};
+pub use state::{Foreign, State};
 
 /// One policy on one robot.
 ///

@@ -16,7 +16,7 @@ use crate::time::Span;
 
 pub use asynchronous::{Aggregate, Asynchronous};
 pub use temporal_ensemble::TemporalEnsemble;
-pub use timeline::{Form, Layout, Timeline};
+pub use timeline::{Form, Layout, Timeline, TimelineState};
 
 /// When a chunk is asked for, and what becomes of the one before it.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,10 +3,11 @@
 //! A rotation is a unit quaternion x, y, z, w (Hamilton); `q` and `-q` turn the same way and are kept apart, because
 //! a policy that was trained without making the sign positive sees two different states.
 
+use serde::{Deserialize, Serialize};
 use vla_bundle::RotationConvention;
 
 /// A position and a rotation, both finite, the rotation of length 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pose {
     /// x, y, z in m.
     pub position: [f64; 3],
@@ -15,7 +16,7 @@ pub struct Pose {
 }
 
 /// A unit quaternion.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rotation([f64; 4]);
 
 /// Why numbers are no pose.

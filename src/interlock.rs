@@ -5,17 +5,21 @@
 #[cfg(test)]
 mod property;
 mod reason;
+mod state;
 #[cfg(test)]
 mod tests;
+
+use serde::{Deserialize, Serialize};
 
 use crate::deploy::{AfterRelease, Deployment, Motion, StartRule};
 use crate::time::{Span, Stamp};
 use crate::types::Switch;
 
 pub use reason::{EStopCause, Reason};
+pub use state::InterlockState;
 
 /// Whether the robot may move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Authority {
     /// It may.
     Moves,
@@ -24,7 +28,7 @@ pub enum Authority {
 }
 
 /// Something that may let the robot move, or stop it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
     /// The node is active from now on.
     Activate,

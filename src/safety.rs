@@ -21,7 +21,7 @@ use crate::profile::OutputKind;
 use crate::time::{Span, Stamp};
 
 pub use gate::{Basis, Gate, Targets};
-pub use motion::{Drive, Motion};
+pub use motion::{Drive, Motion, MotionState};
 
 /// What the robot is told from a moment on, for every output of the deployment. It ends at rest.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,6 +112,11 @@ impl SafeOutput {
             let stop: Vec<f64> = self.stop_after(row).collect();
             self.add(at, stop.into_iter());
         }
+    }
+
+    /// Bytes of its numbers.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.times) + size_of_val(&*self.values) + size_of_val(&*self.velocities)
     }
 
     /// Names of the values of a row: ROS joint names, or the actions' names.

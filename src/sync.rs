@@ -5,6 +5,7 @@
 mod camera;
 mod eef;
 mod joints;
+mod memory;
 mod reason;
 mod seen;
 mod stream;
@@ -19,6 +20,7 @@ use crate::noise::Noise;
 use crate::time::{Span, Stamp};
 use crate::types::{Frame, Measured, Observation, Sample, Value};
 
+pub use memory::Memory;
 pub use reason::{DropReason, Dropped, NotReady};
 pub use seen::InputAge;
 pub use stream::StreamHealth;

@@ -11,6 +11,8 @@ mod view;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::geometry::{Pose, PoseError};
 use crate::noise::Noise;
 use crate::time::{Span, Stamp};
@@ -70,7 +72,7 @@ pub enum Value {
 }
 
 /// What a person has in the hand to stop the robot, or to let it move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Switch {
     /// An e-stop, by its index in the deployment's list; on where it is pressed.
     EStop(usize),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::execute::Late;
 use crate::interlock::Reason;
 use crate::safety::{SafeCommand, Violation};
@@ -11,7 +13,7 @@ use crate::time::{Span, Stamp};
 use crate::types::{Chunk, Inferred, Observation, Robot, Sample};
 
 /// Number of an inference, counted from 0 in every run; its chunk has the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
 
 /// What happened.

@@ -1,5 +1,7 @@
 //! What is to be executed, over executed time: the rows of the chunks that are in force, and the path between them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Span;
 
 /// How the values of an output go from one row to the next.
@@ -33,12 +35,38 @@ pub struct Timeline {
     predictions: Vec<u32>,
 }
 
+/// The rows of a timeline; how they are laid out is not in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TimelineState {
+    times: Vec<Span>,
+    values: Vec<f64>,
+    predictions: Vec<u32>,
+}
+
 impl Timeline {
     /// Nothing to do, in rows of this layout.
     pub fn new(layout: Layout, action_dt: Span) -> Self {
         let width = layout.0.iter().map(|(_, width)| width).sum();
         let (times, values, bends, predictions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self { layout, width, action_dt, times, values, bends, predictions }
+    }
+
+    /// What is to be executed, as a value.
+    pub fn state(&self) -> TimelineState {
+        let Self { times, values, predictions, .. } = self;
+        TimelineState { times: times.clone(), values: values.clone(), predictions: predictions.clone() }
+    }
+
+    /// Goes on from a state; false where its rows are not of this layout, and then nothing is to be done.
+    pub fn resume(&mut self, state: TimelineState) -> bool {
+        self.clear();
+        let rows = state.times.len();
+        if state.values.len() != rows * self.width || state.predictions.len() != rows {
+            return false;
+        }
+        (self.times, self.values, self.predictions) = (state.times, state.values, state.predictions);
+        self.bend();
+        true
     }
 
     /// Values in a row.

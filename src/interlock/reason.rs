@@ -1,7 +1,9 @@
 //! Why the robot may not move.
 
+use serde::{Deserialize, Serialize};
+
 /// Why the robot may not move, in one sentence that says what would let it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Reason {
     /// The lifecycle says so.
     #[error("the node is not active")]
@@ -39,7 +41,7 @@ pub enum Reason {
 }
 
 /// Why an e-stop stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum EStopCause {
     /// It says so.
     #[error("it was pressed")]

@@ -5,8 +5,10 @@
 //! taken where the value could still stop inside its limits afterwards; otherwise the stop itself goes on. So a value that
 //! starts at rest inside its limits never leaves them, whatever it is asked to follow.
 
+use serde::{Deserialize, Serialize};
+
 /// Where a value is and how it moves, in its unit, per second, per second squared.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
     pub position: f64,
     pub velocity: f64,

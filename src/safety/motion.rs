@@ -3,9 +3,13 @@
 //! Every command reaches one horizon ahead and ends at rest; while all is well the next one takes its place in time. So
 //! whatever happens to this process, the robot comes to rest inside its limits, and soon.
 
+mod state;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::channel::{Bounds, Goal, State};
 use super::{SafeCommand, SafeOutput};
@@ -15,6 +19,8 @@ use crate::geometry::{Pose, Rotation, norm, sum};
 use crate::profile::MotionLimits;
 use crate::time::{Span, Stamp};
 use crate::types::Measured;
+
+pub use state::MotionState;
 
 /// Samples of the past that are remembered, so that an observation finds what had been executed when it was made.
 const REMEMBERED: usize = 512;
@@ -62,7 +68,7 @@ pub enum Drive<'a> {
 }
 
 /// All outputs at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Sample {
     states: Vec<State>,
     turns: Vec<Rotation>,
