@@ -4,6 +4,7 @@ pub mod answer;
 pub mod bench;
 pub mod chunk_messages;
 pub mod clock;
+pub mod command_log;
 pub mod commands;
 pub mod control;
 pub mod gripper;

@@ -1,6 +1,7 @@
 //! Writes an MCAP file as rosbag2 does: profile `ros2`, CDR, message definitions beside the types.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -42,14 +43,27 @@ impl BagWriter {
     /// # Errors
     /// The file system says no.
     pub fn write<M: Message + Serialize>(&mut self, topic: &str, at: Stamp, message: &M) -> Result<(), BagError> {
+        self.write_bytes((topic, M::TYPE), [at, at], &to_cdr(message))
+    }
+
+    /// Appends one message as its CDR bytes with their encapsulation header, with its log time and its publish time.
+    ///
+    /// # Errors
+    /// The file system says no.
+    pub fn write_bytes(
+        &mut self,
+        (topic, kind): (&str, TypeName),
+        times: [Stamp; 2],
+        cdr: &[u8],
+    ) -> Result<(), BagError> {
         let channel_id = match self.channels.get(topic) {
             Some(id) => *id,
-            None => self.add_channel(topic, M::TYPE)?,
+            None => self.add_channel(topic, kind)?,
         };
-        let time = at.nanos().max(0) as u64;
-        let header = MessageHeader { channel_id, sequence: self.sequence, log_time: time, publish_time: time };
+        let [log_time, publish_time] = times.map(|time| time.nanos().max(0) as u64);
+        let header = MessageHeader { channel_id, sequence: self.sequence, log_time, publish_time };
         self.sequence = self.sequence.wrapping_add(1);
-        self.out.write_to_known_channel(&header, &to_cdr(message)).map_err(|e| failed(&self.path, &e))
+        self.out.write_to_known_channel(&header, cdr).map_err(|e| failed(&self.path, &e))
     }
 
     /// Closes the file and gives it its name.
@@ -82,5 +96,11 @@ impl Drop for BagWriter {
 }
 
 fn failed(path: &Path, error: &mcap::McapError) -> BagError {
-    BagError::Write { reason: error.to_string(), path: path.to_owned() }
+    // What the file system says stands behind it.
+    let (mut reason, mut behind) = (error.to_string(), error.source());
+    while let Some(source) = behind {
+        reason = format!("{reason}: {source}");
+        behind = source.source();
+    }
+    BagError::Write { reason, path: path.to_owned() }
 }

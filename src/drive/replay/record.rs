@@ -1,19 +1,14 @@
 //! A run as a bag.
 
-use std::iter::Peekable;
 use std::path::Path;
-use std::slice;
-use std::sync::Arc;
 
 use super::{ReplayError, Run, Step};
-use crate::bag::{BagError, BagWriter};
-use crate::deploy::{Deployment, Form};
+use crate::bag::BagWriter;
+use crate::deploy::Deployment;
 use crate::drive::chunk_messages::{ChunkMessages, Source};
-use crate::drive::commands::{array, number, pose, trajectory, twist};
-use crate::drive::playback::Playback;
-use crate::drive::ros_args::{NameError, RosArgs};
+use crate::drive::command_log::CommandLog;
+use crate::drive::ros_args::RosArgs;
 use crate::msg::{ActionChunk, DiagnosticArray, DiagnosticStatus, Header, KeyValue, Level};
-use crate::safety::SafeCommand;
 use crate::time::{Span, Stamp};
 
 /// Apart from the chunks, because it differs from run to run and they must not.
@@ -31,69 +26,20 @@ pub fn record(path: &Path, deployment: &Deployment, names: &RosArgs, run: &Run) 
     let mut bag = BagWriter::create(path)?;
     let chunk_topic = names.resolve(deployment.action_chunk_topic())?;
     let timing_topic = names.resolve(TIMING_TOPIC)?;
-    let outputs = deployment.outputs().iter().map(|output| Ok((&output.form, names.resolve(&output.topic)?)));
-    let outputs = outputs.collect::<Result<_, NameError>>()?;
-    let mut commands =
-        Commands { outputs, playback: Playback::new(deployment), waiting: run.commands.iter().peekable() };
+    let (mut commands, mut waiting) = (CommandLog::new(deployment, names)?, run.commands.iter().peekable());
     for (step, chunk) in run.steps.iter().zip(action_chunks(deployment, run)) {
+        while let Some((at, command)) = waiting.next_if(|(at, _)| *at < step.at) {
+            commands.start(*at, command, &mut bag)?;
+        }
         commands.write_until(step.at, &mut bag)?;
         bag.write(&chunk_topic, step.at, &chunk)?;
         bag.write(&timing_topic, step.at, &timing(names.node_name(), step))?;
     }
+    for (at, command) in waiting {
+        commands.start(*at, command, &mut bag)?;
+    }
     commands.write_until(Stamp::from_nanos(i64::MAX), &mut bag)?;
     Ok(bag.finish()?)
-}
-
-/// The outputs' messages and topics, and what is still to leave on them.
-struct Commands<'a> {
-    outputs: Vec<(&'a Form, String)>,
-    playback: Playback,
-    waiting: Peekable<slice::Iter<'a, (Stamp, Arc<SafeCommand>)>>,
-}
-
-impl Commands<'_> {
-    /// Everything that is given or due before `end`.
-    fn write_until(&mut self, end: Stamp, bag: &mut BagWriter) -> Result<(), BagError> {
-        while let Some((at, command)) = self.waiting.next_if(|(at, _)| *at < end) {
-            self.write_rows(*at + Span::from_nanos(1), bag)?;
-            self.start(*at, command, bag)?;
-        }
-        self.write_rows(end, bag)
-    }
-
-    /// Trajectories leave at once, rows when they are due.
-    fn start(&mut self, at: Stamp, command: &Arc<SafeCommand>, bag: &mut BagWriter) -> Result<(), BagError> {
-        for ((form, topic), output) in self.outputs.iter().zip(command.outputs()) {
-            if **form == Form::Trajectory {
-                bag.write(topic, at, &trajectory(command, output))?;
-            }
-        }
-        self.playback.start(Arc::clone(command), at);
-        Ok(())
-    }
-
-    fn write_rows(&mut self, end: Stamp, bag: &mut BagWriter) -> Result<(), BagError> {
-        while let Some(due) = self.playback.due().filter(|due| *due < end) {
-            while let Some(departure) = self.playback.take(due) {
-                if let Some((form, topic)) = self.outputs.get(departure.output) {
-                    write_row(form, topic, (departure.at, &departure.values()), bag)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn write_row(form: &Form, topic: &str, (at, row): (Stamp, &[f64]), bag: &mut BagWriter) -> Result<(), BagError> {
-    let written = match form {
-        // A goal is a request, which no bag holds.
-        Form::Trajectory | Form::Goal { .. } => None,
-        Form::Array => Some(bag.write(topic, at, &array(row))),
-        Form::Number => number(row).map(|number| bag.write(topic, at, &number)),
-        Form::Pose { frame } => pose(at, frame, row).map(|pose| bag.write(topic, at, &pose)),
-        Form::Twist { frame } => twist(at, frame, row).map(|twist| bag.write(topic, at, &twist)),
-    };
-    written.unwrap_or(Ok(()))
 }
 
 fn timing(node: &str, step: &Step) -> DiagnosticArray {
