@@ -5,6 +5,7 @@
 
 mod declared;
 mod eef;
+mod flight;
 mod inputs;
 mod interlocks;
 mod output;
@@ -27,6 +28,7 @@ use crate::types::{Arrives, View};
 
 pub use crate::profile::Align;
 pub use declared::{Declared, ParamKind, Setting, declare};
+pub use flight::FlightRules;
 pub use interlocks::{AfterRelease, DeadmanInput, EStopInput, EStopMessage, InterlockRules, StartRule};
 pub use output::{
     Aim, Content, Form, Output, OutputDim, PoseRule, PositionRule, Rest, RotationRule, Rule, Term, TwistRule,

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod command_log;
 pub mod commands;
 pub mod control;
+pub mod flight;
 pub mod gripper;
 pub mod lifecycle;
 pub mod node;

@@ -11,6 +11,8 @@ mod control;
 mod denoising;
 #[path = "node/eef.rs"]
 mod eef;
+#[path = "node/flight.rs"]
+mod flight;
 #[path = "ros2/peer.rs"]
 mod peer;
 
@@ -69,7 +71,7 @@ fn expected_actions() -> Vec<f64> {
 
 struct Node {
     child: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Node {
@@ -102,7 +104,7 @@ impl Node {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Self { child, _folder: folder }
+        Self { child, folder }
     }
 
     /// Sends `signal` and gives the exit code and what was logged.
@@ -297,7 +299,7 @@ fn a_signal_ends_a_node_that_is_still_loading() {
         .unwrap();
     // Opens as soon as the node reads its end, which nobody will ever fill.
     let _writer = fs::File::options().write(true).open(&pipe).unwrap();
-    let (code, log) = Node { child, _folder: folder }.end("-TERM");
+    let (code, log) = Node { child, folder }.end("-TERM");
     assert_eq!(code, Some(0), "{log}");
 }
 

@@ -70,6 +70,8 @@ pub fn declare<'a>(
         ("use_sim_time", ParamValue::Bool(false)),
         ("autostart", ParamValue::Bool(true)),
         ("wait_for_start", ParamValue::Bool(false)),
+        ("flight_recorder_s", ParamValue::Double(20.0)),
+        ("flight_recorder_mib", ParamValue::Int(256)),
     ] {
         declared.entry(name.to_owned()).and_modify(|parameter| parameter.value = Some(value));
     }
@@ -141,6 +143,14 @@ const OWN: &[Row] = &[
     ),
     ("deadman_resumes", ParamKind::Bool, Setting::AtStart, "whether to hold it again is enough, without ~/start"),
     ("takeover", ParamKind::String, Setting::AtStart, "topic, std_msgs/Bool; nothing moves while a person drives"),
+    (
+        "flight_recorder",
+        ParamKind::String,
+        Setting::AtStart,
+        "folder for files of what went wrong; empty keeps nothing",
+    ),
+    ("flight_recorder_s", ParamKind::Double { from: 0.0 }, Setting::AtStart, "how far back such a file goes, above 0"),
+    ("flight_recorder_mib", ParamKind::Int { from: 1 }, Setting::AtStart, "memory that the flight recorder may take"),
     ("joint_states", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
     ("instruction", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
     ("joint_trajectory", ParamKind::String, Setting::AtStart, "topic; the profile's where not set"),
@@ -197,7 +207,7 @@ mod tests {
             super::super::RunParameters::parse(&some).unwrap();
         }
         let parameters = include_str!("parameters.rs").split("#[cfg(test)]").next().unwrap();
-        let source = format!("{parameters}{}", include_str!("interlocks.rs"));
+        let source = [parameters, include_str!("interlocks.rs"), include_str!("flight.rs")].concat();
         for (name, ..) in OWN {
             assert!(source.contains(&format!("\"{name}\"")), "{name}");
         }

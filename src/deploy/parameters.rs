@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::InterlockRules;
+use super::{FlightRules, InterlockRules};
 use crate::execute::{Aggregate, Asynchronous, Execution, TemporalEnsemble};
 use crate::time::Span;
 
@@ -68,6 +68,7 @@ pub struct RunParameters {
     pub(super) use_sim_time: bool,
     pub(super) autostart: bool,
     pub(super) interlocks: InterlockRules,
+    pub(super) flight_recorder: Option<FlightRules>,
     pub(super) images: BTreeMap<String, String>,
     pub(super) camera_infos: BTreeMap<String, String>,
     pub(super) topics: Topics,
@@ -122,6 +123,9 @@ impl RunParameters {
     /// | `deadman_button`, `deadman_timeout_ms` | integer, at least 0; number above 0 | required with `deadman` |
     /// | `deadman_resumes` | bool: holding it again is enough to move | false |
     /// | `takeover` | string, a topic of `std_msgs/Bool` | none |
+    /// | `flight_recorder` | string, a folder for what went wrong | none: nothing is kept |
+    /// | `flight_recorder_s` | number above 0: how far back a file goes | 20 |
+    /// | `flight_recorder_mib` | integer, at least 1: memory for that | 256 |
     /// | `images.<camera>`, `camera_info.<camera>`, `joint_states`, `instruction`, `joint_trajectory`, `command`, `gripper`, `eef_target`, `eef_twist`, `action_chunk` | string, a topic | the profile's |
     ///
     /// # Errors
@@ -149,6 +153,7 @@ impl RunParameters {
             use_sim_time: reader.bool("use_sim_time").unwrap_or(false),
             autostart: reader.bool("autostart").unwrap_or(true),
             interlocks: InterlockRules::read(&mut reader),
+            flight_recorder: FlightRules::read(&mut reader),
             images: reader.family("images."),
             camera_infos: reader.family("camera_info."),
             topics: Topics {
@@ -200,6 +205,11 @@ impl RunParameters {
         self.use_sim_time
     }
 
+    /// The flight recorder; `None` where it is off.
+    pub fn flight_recorder(&self) -> Option<&FlightRules> {
+        self.flight_recorder.as_ref()
+    }
+
     /// Whether the node configures and activates itself.
     pub fn autostart(&self) -> bool {
         self.autostart
@@ -242,7 +252,7 @@ impl Reader {
     }
 
     /// A whole number of things, at least one.
-    fn count(&mut self, name: &str) -> Option<usize> {
+    pub(super) fn count(&mut self, name: &str) -> Option<usize> {
         match self.values.remove(name)? {
             ParamValue::Int(value) => match usize::try_from(value) {
                 Ok(count) if count >= 1 => return Some(count),
@@ -291,11 +301,15 @@ impl Reader {
         None
     }
 
-    /// A length of time above 0.
+    /// A length of time above 0, in ms.
     fn span(&mut self, name: &str) -> Option<Span> {
+        self.above_zero(name).map(Span::from_millis)
+    }
+
+    pub(super) fn above_zero(&mut self, name: &str) -> Option<f64> {
         let value = self.number(name)?;
         if value.is_finite() && value > 0.0 {
-            return Some(Span::from_millis(value));
+            return Some(value);
         }
         self.problems.push(format!("`{name}` is {value}, wanted a number above 0"));
         None
@@ -456,6 +470,26 @@ mod tests {
             "parameters: `dry_run` is a string, wanted a bool; `intra_op_threads` is a number, wanted an integer; \
              `denoise_steps` is 0, wanted at least 1; `noise_seed` is -4, wanted at least 0; `inference_rate_hz` is missing; `n_action_steps` is 0, wanted at least 1; `max_skew_ms` is NaN, wanted at \
              least 0; `images.front` is an integer, wanted a string; `n_actions_steps` is not a parameter of this node"
+        );
+    }
+
+    #[test]
+    fn a_flight_recorder_needs_a_folder_and_nothing_else() {
+        let recorder = |more: &[(&str, ParamValue)]| {
+            RunParameters::parse(&values(&[&REQUIRED, more].concat())).unwrap().flight_recorder().cloned()
+        };
+        let folder = |path: &str| ("flight_recorder", ParamValue::String(path.to_owned()));
+        assert_eq!(recorder(&[("flight_recorder_s", ParamValue::Int(5))]), None);
+        assert_eq!(recorder(&[folder("")]), None);
+        let wanted =
+            |secs, bytes| Some(FlightRules { folder: "/flights".into(), length: Span::from_secs(secs), bytes });
+        assert_eq!(recorder(&[folder("/flights")]), wanted(20.0, 256 << 20));
+        let more = [("flight_recorder_s", ParamValue::Double(7.5)), ("flight_recorder_mib", ParamValue::Int(3))];
+        assert_eq!(recorder(&[&[folder("/flights")][..], &more].concat()), wanted(7.5, 3 << 20));
+        let wrong = [("flight_recorder_s", ParamValue::Int(0)), ("flight_recorder_mib", ParamValue::Int(0))];
+        assert_eq!(
+            RunParameters::parse(&values(&[&REQUIRED, &wrong[..]].concat())).unwrap_err().to_string(),
+            "parameters: `flight_recorder_s` is 0, wanted a number above 0; `flight_recorder_mib` is 0, wanted at least 1"
         );
     }
 

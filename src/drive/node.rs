@@ -1,6 +1,7 @@
 //! The live node: ROS messages in, decisions of the engine out.
 //!
-//! Threads: `ros` receives, this one owns the engine, `inference` the policy, `publish` the publishers.
+//! Threads: `ros` receives, this one owns the engine, `inference` the policy, `publish` the publishers, `flight` what the
+//! flight recorder keeps.
 
 mod burst;
 mod diagnostics;
@@ -20,6 +21,7 @@ use crate::drive::answer::Answer;
 use crate::drive::chunk_messages::{ChunkMessages, Source};
 use crate::drive::clock::Clock;
 use crate::drive::control;
+use crate::drive::flight::{FlightRecorder, StartError};
 use crate::drive::parameters::Parameters;
 use crate::drive::playback::Playback;
 use crate::drive::ros::{Transport, TransportError};
@@ -47,6 +49,8 @@ pub enum NodeError {
     Name(#[from] NameError),
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
+    #[error("flight recorder: {0}")]
+    Recorder(#[from] StartError),
     #[error("the policy cannot be loaded: {0}")]
     Policy(String),
     #[error("the {0} thread panicked; nothing is published any more")]
@@ -66,6 +70,10 @@ pub fn run<T: Transport, P: Answer>(
 ) -> Result<(), NodeError> {
     let clock = if deployment.parameters().use_sim_time() { Clock::simulated() } else { Clock::system() };
     let mut inbox = Inbox::new(clock.clone());
+    let recorder = FlightRecorder::start(deployment, names)?;
+    if recorder.is_on() {
+        transport.keep_originals(&inbox.keep_originals());
+    }
     if deployment.parameters().use_sim_time() {
         let topic = names.resolve("/clock")?;
         transport.subscribe_clock(&topic, inbox.times())?;
@@ -95,12 +103,15 @@ pub fn run<T: Transport, P: Answer>(
     }
     let diagnostics = Diagnostics::new(&names.fully_qualified_name(), inbox.streams());
     let managed = Managed::new(answering, deployment.parameters());
-    let ended = Running::new(deployment, (inbox, diagnostics), (inference, publish), managed).until(stop, &session);
+    let running = Running::new(deployment, (inbox, diagnostics), (inference, publish, recorder), managed);
+    let ended = running.until(stop, &session);
     // First no more commands, then out of the graph, and last what may take long.
-    let (inference, publish) = ended.threads;
+    let (inference, publish, recorder) = ended.threads;
     let published = publish.join();
     drop(session);
     let inferred = inference.join();
+    // How it did has been told already.
+    drop(recorder.finish());
     ended.result?;
     match (published, inferred) {
         (true, true) => Ok(()),

@@ -9,6 +9,7 @@ mod notes;
 mod record;
 mod recorded;
 mod report;
+mod retrace;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::types::{Inferred, Observation};
 
 use super::TICK;
 use super::answer::{Answer, Answered};
+use super::flight::LOG_TOPIC;
 use super::ros_args::{NameError, RosArgs};
 use super::stages::StageLengths;
 
@@ -34,6 +36,7 @@ pub use report::report;
 
 use notes::Notes;
 use recorded::Recorded;
+use retrace::Retrace;
 use streams::Streams;
 
 /// Everything that a replay came to.
@@ -69,6 +72,14 @@ pub enum ReplayError {
     /// A topic name that ROS forbids.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A flight recorder's log that cannot be followed.
+    #[error("flight record at {at_nanos} ns: {reason}")]
+    Flight {
+        /// Log time of the entry.
+        at_nanos: i64,
+        /// Why.
+        reason: String,
+    },
     /// Inputs that the bag does not have.
     #[error("bag lacks {missing}; it has {has}; `--ros-args -r name:=topic` gives an input another topic")]
     Topics {
@@ -87,6 +98,8 @@ pub struct Prepared<'a> {
     bag: &'a BagReader,
     deployment: &'a Deployment,
     streams: Streams,
+    /// Where the log of an engine stands, which a flight recorder has written.
+    log_topic: Option<String>,
     run: Run,
 }
 
@@ -102,25 +115,35 @@ impl<'a> Prepared<'a> {
         let trajectories = trajectories.map(|output| names.resolve(&output.topic)).collect::<Result<Vec<_>, _>>()?;
         let mut notes = Notes::default();
         let recorded = Recorded::read(bag, &chunk_topic, &trajectories, &mut notes)?;
+        let log_topic = Some(names.resolve(LOG_TOPIC)?).filter(|topic| bag.topic(topic).is_ok());
+        let is_known = |topic: &String| *topic == chunk_topic || Some(topic) == log_topic.as_ref();
         for topic in bag.topics() {
-            if topic.name != chunk_topic && !trajectories.contains(&topic.name) && !streams.listen_to(&topic.name) {
+            if !is_known(&topic.name) && !trajectories.contains(&topic.name) && !streams.listen_to(&topic.name) {
                 notes.not_needed(topic.count);
             }
         }
         let run = Run { steps: Vec::new(), commands: Vec::new(), covered: None, notes, recorded };
-        Ok(Self { bag, deployment, streams, run })
+        Ok(Self { bag, deployment, streams, log_topic, run })
     }
 
-    /// Replays the bag through an engine.
+    /// Replays the bag through an engine; what a flight recorder has written, event by event as it was.
     ///
     /// # Errors
-    /// A bag that is damaged. A failed inference is no error: the run goes on, as the node does.
+    /// A bag that is damaged, or the record of another robot's flight. A failed inference is no error: the run goes on,
+    /// as the node does.
     pub fn run(self, answer: &mut dyn Answer) -> Result<Run, ReplayError> {
         let (engine, assumed) = (Engine::activated(self.deployment), self.deployment.assumed_latency());
         let mut player = Player { engine, answer, assumed, running: None, next_tick: None, run: self.run };
+        let mut retrace = self.log_topic.as_ref().map(|_| Retrace::default());
         for message in self.bag.messages() {
             match message {
-                Ok(message) => player.take(&message, &self.streams),
+                Ok(message) if self.log_topic.as_deref() == Some(message.topic) => {
+                    retrace.get_or_insert_default().follow(&message, &mut player)?;
+                }
+                Ok(message) => match &mut retrace {
+                    Some(retrace) => retrace.take(&message, &self.streams, &mut player),
+                    None => player.take(&message, &self.streams),
+                },
                 Err(BagError::Message { topic, log_time_nanos, reason }) => {
                     let damaged = BagError::Message { topic: topic.clone(), log_time_nanos, reason };
                     player.run.notes.unusable(&topic, damaged.to_string());
@@ -128,7 +151,9 @@ impl<'a> Prepared<'a> {
                 Err(damaged) => return Err(damaged.into()),
             }
         }
-        player.finish();
+        if retrace.is_none() {
+            player.finish();
+        }
         Ok(player.run)
     }
 }
@@ -155,7 +180,7 @@ struct Player<'a> {
 impl Player<'_> {
     /// A message that somebody listens to becomes samples.
     fn take(&mut self, message: &RawMessage, streams: &Streams) {
-        let samples = streams.samples(message);
+        let samples = streams.samples(message, message.log_time);
         if samples.is_empty() {
             return;
         }
@@ -167,6 +192,11 @@ impl Player<'_> {
                 Err(reason) => self.run.notes.unusable(message.topic, reason),
             }
         }
+        self.cover(now);
+    }
+
+    /// A message of `now` was one that the deployment listens to.
+    fn cover(&mut self, now: Stamp) {
         let first = self.run.covered.map_or(now, |[first, _]| first);
         self.run.covered = Some([first, now]);
     }
@@ -212,9 +242,13 @@ impl Player<'_> {
     }
 
     /// Lets the engine take one event; `stages` belong to the decision that it may lead to.
-    fn apply(&mut self, now: Stamp, event: Event, mut stages: StageLengths) {
+    fn apply(&mut self, now: Stamp, event: Event, stages: StageLengths) {
         let mut effects = Vec::new();
         self.engine.handle(now, event, &mut effects);
+        self.note(now, effects, stages);
+    }
+
+    fn note(&mut self, now: Stamp, effects: Vec<Effect>, mut stages: StageLengths) {
         for effect in effects {
             match effect {
                 Effect::Infer { request, observation } => self.infer(now, request, &observation),

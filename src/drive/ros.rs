@@ -3,6 +3,7 @@
 //! [`Transport`] is ours; `dds` implements it and alone names the middleware.
 
 mod dds;
+mod original;
 mod settings;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 use serde::Serialize;
 
 pub use dds::{Dds, DdsSession};
+pub use original::{Keeper, Original, Originals};
 pub use settings::{DdsSettings, Network, Services, SettingsError, largest_receive_buffer};
 
 use crate::drive::control::Asking;
@@ -162,6 +164,9 @@ pub trait Session {
 pub trait Transport {
     /// Messages flow while it lives.
     type Session: Session;
+
+    /// Puts every message of the subscriptions that follow there, right before its sink is called.
+    fn keep_originals(&mut self, _originals: &Originals) {}
 
     /// `sensor_msgs/Image`, best effort, the newest only.
     fn subscribe_image(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError>;

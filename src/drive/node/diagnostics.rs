@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::inbox::Stream;
+use crate::drive::flight::Status;
 use crate::drive::lifecycle::State;
 use crate::drive::ros::Mismatch;
 use crate::engine::{Counts, Health};
@@ -33,6 +34,8 @@ pub(super) struct Facts {
     pub state: Option<State>,
     /// Others on our topics whom we cannot understand, now.
     pub mismatches: Vec<Mismatch>,
+    /// How the flight recorder did; `None` where it is off.
+    pub recorder: Option<Status>,
 }
 
 /// Turns health into messages.
@@ -41,6 +44,7 @@ pub(super) struct Diagnostics {
     inputs: Vec<Input>,
     counts: Counts,
     unsent: u64,
+    recorder: Status,
     reported: Option<Stamp>,
 }
 
@@ -55,7 +59,14 @@ impl Diagnostics {
     pub fn new(node: &str, streams: &[Arc<Stream>]) -> Self {
         let input = |stream: &Arc<Stream>| Input { stream: Arc::clone(stream), accepted: 0, refused: 0, error: None };
         let inputs = streams.iter().map(input).collect();
-        Self { node: node.to_owned(), inputs, counts: Counts::default(), unsent: 0, reported: None }
+        Self {
+            node: node.to_owned(),
+            inputs,
+            counts: Counts::default(),
+            unsent: 0,
+            recorder: Status::default(),
+            reported: None,
+        }
     }
 
     /// The message for now; rates and changes are over the time since the previous call.
@@ -64,8 +75,10 @@ impl Diagnostics {
         let mut parts: Vec<Part> = self.inputs.iter_mut().map(|input| input.part(health, period)).collect();
         parts.extend([self.inference(health, facts), self.output(health, facts), self.safety(health, facts)]);
         parts.extend([interlock(health, facts), topics(&facts.mismatches)]);
+        parts.extend(facts.recorder.as_ref().map(|status| recorder(status, &self.recorder)));
         self.counts = health.counts.clone();
         self.unsent = facts.unsent;
+        self.recorder = facts.recorder.clone().unwrap_or_default();
         let status = parts.into_iter().map(|part| part.status(&self.node)).collect();
         DiagnosticArray { header: Header::new(now, ""), status }
     }
@@ -219,6 +232,27 @@ fn topics(mismatches: &[Mismatch]) -> Part {
     Part { name: "topics".to_owned(), level, message, values }
 }
 
+/// What the flight recorder did since the report before.
+fn recorder(status: &Status, before: &Status) -> Part {
+    let (level, message) = if status.failed > before.failed {
+        (Level::Error, format!("no file: {}", status.last))
+    } else if status.lost > before.lost {
+        (Level::Warn, "events are lost: the recorder cannot keep up".to_owned())
+    } else if status.files > before.files {
+        (Level::Warn, format!("wrote {}", status.last))
+    } else {
+        (Level::Ok, "nothing to write".to_owned())
+    };
+    let values = vec![
+        value("trigger_count", &status.triggers),
+        value("file_count", &status.files),
+        value("failed_count", &status.failed),
+        value("lost_count", &status.lost),
+        value("last", &status.last),
+    ];
+    Part { name: "flight recorder".to_owned(), level, message, values }
+}
+
 fn value(key: &str, value: &impl ToString) -> KeyValue {
     KeyValue { key: key.to_owned(), value: value.to_string() }
 }
@@ -297,6 +331,32 @@ mod tests {
         assert_eq!(seen(&array, 1).2, format!("waiting: {}", NotReady::NoInstruction));
         assert_eq!(seen(&array, 2), (2, "/vla: output", "messages did not leave"));
         assert_eq!(seen(&array, 3), (0, "/vla: safety", "nothing rejected"));
+    }
+
+    #[test]
+    fn the_flight_recorder_tells_what_it_wrote_and_what_it_could_not() {
+        let inbox = Inbox::new(Clock::system());
+        let mut diagnostics = Diagnostics::new("/vla", inbox.streams());
+        let mut status = Status::default();
+        let mut words = |status: &Status| {
+            let facts = Facts { recorder: Some(status.clone()), ..Facts::default() };
+            let array = diagnostics.report(&health(0, None), &facts, Stamp::from_ros(10, 0));
+            let last = array.status.len() - 1;
+            let (level, name, message) = seen(&array, last);
+            assert_eq!(
+                (name, value_of(&array, last, "lost_count")),
+                ("/vla: flight recorder", &*status.lost.to_string())
+            );
+            (level, message.to_owned())
+        };
+        assert_eq!(words(&status), (0, "nothing to write".to_owned()));
+        (status.triggers, status.files, status.last) = (3, 1, "/flights/a.mcap".to_owned());
+        assert_eq!(words(&status), (1, "wrote /flights/a.mcap".to_owned()));
+        assert_eq!(words(&status), (0, "nothing to write".to_owned()));
+        (status.failed, status.lost, status.last) = (1, 40, "no space left".to_owned());
+        assert_eq!(words(&status), (2, "no file: no space left".to_owned()));
+        status.lost = 41;
+        assert_eq!(words(&status), (1, "events are lost: the recorder cannot keep up".to_owned()));
     }
 
     #[test]

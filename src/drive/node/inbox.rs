@@ -9,7 +9,7 @@ use crossbeam::queue::ArrayQueue;
 use super::burst::Burst;
 use crate::drive::clock::Clock;
 use crate::drive::parameters::{Apply, Change};
-use crate::drive::ros::{InputError, Sink, Stamped, Text};
+use crate::drive::ros::{InputError, Original, Originals, Sink, Stamped, Text};
 use crate::time::Stamp;
 use crate::types::{Frame, JointSample, Optics, PoseSample, Sample, Switch, Transform, Value};
 
@@ -27,6 +27,7 @@ const NEWEST: usize = 1;
 /// All streams of the node.
 pub(super) struct Inbox {
     clock: Clock,
+    originals: Option<Originals>,
     streams: Vec<Arc<Stream>>,
     wake: Sender<()>,
     woken: Receiver<()>,
@@ -34,10 +35,16 @@ pub(super) struct Inbox {
     frozen: Receiver<()>,
 }
 
+/// A sample, and the message that it was, where messages are kept.
+pub(super) struct Arrived {
+    pub sample: Sample,
+    pub original: Option<Original>,
+}
+
 /// One subscription.
 pub(super) struct Stream {
     name: String,
-    samples: ArrayQueue<Sample>,
+    arrived: ArrayQueue<Arrived>,
     error: ArrayQueue<InputError>,
     received: AtomicU64,
     unusable: AtomicU64,
@@ -49,7 +56,12 @@ impl Inbox {
         let (wake, woken) = bounded(1);
         // Likewise: to stop moving twice is to stop moving.
         let (freeze, frozen) = bounded(1);
-        Self { clock, streams: Vec::new(), wake, woken, freeze, frozen }
+        Self { clock, originals: None, streams: Vec::new(), wake, woken, freeze, frozen }
+    }
+
+    /// Samples of the streams that follow come with the messages that the middleware puts there.
+    pub fn keep_originals(&mut self) -> Originals {
+        self.originals.get_or_insert_default().clone()
     }
 
     /// A camera's stream, and where to put its pictures; `camera` is its index in the deployment's list.
@@ -113,29 +125,34 @@ impl Inbox {
     ) -> Sink<T> {
         let stream = Arc::new(Stream {
             name: name.to_owned(),
-            samples: ArrayQueue::new(capacity),
+            arrived: ArrayQueue::new(capacity),
             error: ArrayQueue::new(1),
             received: AtomicU64::new(0),
             unusable: AtomicU64::new(0),
         });
         self.streams.push(Arc::clone(&stream));
-        let (wake, clock) = (self.wake.clone(), self.clock.clone());
+        let (wake, clock, originals) = (self.wake.clone(), self.clock.clone(), self.originals.clone());
         let mut last_error = None;
-        Box::new(move |message| match message {
-            Ok(message) => {
-                stream.received.fetch_add(1, Ordering::Relaxed);
-                // What comes before a simulation's first time came at its beginning.
-                stream.samples.force_push(to_sample(message, clock.now().unwrap_or_default()));
-                // Full means that the engine is about to look anyway.
-                let _ = wake.try_send(());
-            }
-            Err(error) => {
-                stream.unusable.fetch_add(1, Ordering::Relaxed);
-                if last_error.as_ref() != Some(&error) {
-                    tracing::warn!(input = %stream.name, %error, "message not used");
-                    last_error = Some(error.clone());
+        Box::new(move |message| {
+            // Taken in any case: what was not used must not pass for the next one.
+            let original = originals.as_ref().and_then(Originals::take);
+            match message {
+                Ok(message) => {
+                    stream.received.fetch_add(1, Ordering::Relaxed);
+                    // What comes before a simulation's first time came at its beginning.
+                    let sample = to_sample(message, clock.now().unwrap_or_default());
+                    stream.arrived.force_push(Arrived { sample, original });
+                    // Full means that the engine is about to look anyway.
+                    let _ = wake.try_send(());
                 }
-                stream.error.force_push(error);
+                Err(error) => {
+                    stream.unusable.fetch_add(1, Ordering::Relaxed);
+                    if last_error.as_ref() != Some(&error) {
+                        tracing::warn!(input = %stream.name, %error, "message not used");
+                        last_error = Some(error.clone());
+                    }
+                    stream.error.force_push(error);
+                }
             }
         })
     }
@@ -173,8 +190,8 @@ impl Inbox {
     }
 
     /// Takes one of those that wait, stream by stream, oldest first within each.
-    pub fn take(&self) -> Option<Sample> {
-        self.streams.iter().find_map(|stream| stream.samples.pop())
+    pub fn take(&self) -> Option<Arrived> {
+        self.streams.iter().find_map(|stream| stream.arrived.pop())
     }
 
     /// What the samples' times of arrival are read from.
@@ -224,7 +241,7 @@ mod tests {
         sink(Ok(Text::Fresh("open".to_owned())));
         sink(Ok(Text::Latched("close".to_owned())));
         assert!(inbox.woken().try_recv().is_ok() && inbox.woken().try_recv().is_err());
-        let waiting: Vec<Value> = std::iter::from_fn(|| inbox.take()).map(|sample| sample.value).collect();
+        let waiting: Vec<Value> = std::iter::from_fn(|| inbox.take()).map(|arrived| arrived.sample.value).collect();
         assert_eq!(waiting, [Value::Instruction("open".into()), Value::LatchedInstruction("close".into())]);
         assert_eq!((inbox.streams()[0].received(), std::iter::from_fn(|| inbox.take()).count()), (2, 0));
     }
@@ -236,7 +253,8 @@ mod tests {
         for nanos in [5, 9] {
             sink(Ok(Stamped { stamp: Stamp::from_nanos(nanos), value: JointSample::default() }));
         }
-        let stamps: Vec<i64> = std::iter::from_fn(|| inbox.take()).map(|sample| sample.stamp.nanos()).collect();
+        let stamps: Vec<i64> =
+            std::iter::from_fn(|| inbox.take()).map(|arrived| arrived.sample.stamp.nanos()).collect();
         assert_eq!(stamps, [5, 9]);
     }
 

@@ -9,16 +9,17 @@ use crossbeam::select;
 
 use super::NodeError;
 use super::diagnostics::{Diagnostics, Facts};
-use super::inbox::Inbox;
+use super::inbox::{Arrived, Inbox};
 use super::inference::{InferenceThread, Reply};
 use super::publish::{Outgoing, PublishThread};
 use crate::deploy::Deployment;
 use crate::drive::TICK;
 use crate::drive::clock::Clock;
+use crate::drive::flight::{FlightRecorder, Trigger};
 use crate::drive::ros::Session;
 use crate::engine::{Decision, Effect, Engine, Event, Report, Verdict};
 use crate::interlock::Input;
-use crate::time::Span;
+use crate::time::{Span, Stamp};
 
 pub(super) use managed::Managed;
 
@@ -31,29 +32,33 @@ pub(super) struct Running {
     inbox: Inbox,
     inference: InferenceThread,
     publish: PublishThread,
+    recorder: FlightRecorder,
     diagnostics: Diagnostics,
     managed: Managed,
     facts: Facts,
     effects: Vec<Effect>,
     clock: Clock,
+    /// When the engine was given what the effects follow from.
+    handled: Stamp,
 }
 
 /// How it went, and the threads that are left.
 pub(super) struct Ended {
     pub result: Result<(), NodeError>,
-    pub threads: (InferenceThread, PublishThread),
+    pub threads: (InferenceThread, PublishThread, FlightRecorder),
 }
 
 impl Running {
     pub fn new(
         deployment: &Deployment,
         (inbox, diagnostics): (Inbox, Diagnostics),
-        (inference, publish): (InferenceThread, PublishThread),
+        (inference, publish, recorder): (InferenceThread, PublishThread, FlightRecorder),
         managed: Managed,
     ) -> Self {
         let (engine, facts, effects) = (Engine::new(deployment), Facts::default(), Vec::new());
         let clock = inbox.clock();
-        Self { engine, inbox, inference, publish, diagnostics, managed, facts, effects, clock }
+        let handled = Stamp::default();
+        Self { engine, inbox, inference, publish, recorder, diagnostics, managed, facts, effects, clock, handled }
     }
 
     /// Runs until `stop` says so, or a thread has died.
@@ -62,20 +67,24 @@ impl Running {
         self.end_runs();
         self.handle(Event::Stop);
         let result = result.and(self.apply());
-        Ended { result, threads: (self.inference, self.publish) }
+        if let Err(error) = &result {
+            self.recorder.trigger(self.handled, Trigger::new("node_ended", error));
+        }
+        Ended { result, threads: (self.inference, self.publish, self.recorder) }
     }
 
     fn run(&mut self, stop: &Receiver<()>, session: &impl Session) -> Result<(), NodeError> {
         let (ticks, reports) = (tick(Duration::from_nanos(TICK.nanos().unsigned_abs())), tick(REPORT));
         self.start_itself()?;
+        self.recorder.state(self.clock.now().unwrap_or_default(), || self.engine.state());
         loop {
             select! {
                 recv(stop) -> _ => return Ok(()),
                 recv(self.inbox.woken()) -> _ => {
                     // Before the clock begins, nothing is fresh or stale: samples wait.
-                    while self.clock.now().is_some() && let Some(sample) = self.inbox.take() {
-                        self.note_sample(&sample);
-                        self.handle(Event::Sample(sample));
+                    while self.clock.now().is_some() && let Some(arrived) = self.inbox.take() {
+                        self.note_sample(&arrived.sample);
+                        self.handle_sample(arrived);
                     }
                     self.handle(Event::Tick);
                 }
@@ -115,13 +124,23 @@ impl Running {
         Ok(())
     }
 
-    /// Lets the engine take an event now.
+    /// Lets the engine take a sample now.
+    fn handle_sample(&mut self, Arrived { sample, original }: Arrived) {
+        self.handled = self.clock.now().unwrap_or_default();
+        self.recorder.sample(self.handled, &sample, original);
+        self.engine.handle(self.handled, Event::Sample(sample), &mut self.effects);
+    }
+
+    /// Lets the engine take another event now.
     fn handle(&mut self, event: Event) {
-        self.engine.handle(self.clock.now().unwrap_or_default(), event, &mut self.effects);
+        self.handled = self.clock.now().unwrap_or_default();
+        self.recorder.event(self.handled, &event);
+        self.engine.handle(self.handled, event, &mut self.effects);
     }
 
     fn apply(&mut self) -> Result<(), NodeError> {
         for effect in self.effects.drain(..) {
+            self.recorder.effect(self.handled, &effect);
             match effect {
                 Effect::Infer { request, observation } => {
                     if self.inference.ask(request, observation).is_err() {
@@ -163,6 +182,8 @@ impl Running {
         let now = self.clock.now().unwrap_or_default();
         self.facts.waits_for_clock = self.clock.now().is_none();
         self.facts.unsent = self.publish.unsent();
+        self.recorder.state(now, || self.engine.state());
+        self.facts.recorder = self.recorder.status();
         self.facts.state = Some(self.managed.state());
         self.look_around(session);
         let array = self.diagnostics.report(&self.engine.health(now), &self.facts, now);

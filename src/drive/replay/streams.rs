@@ -104,10 +104,10 @@ impl Streams {
 
     /// The samples of one message: one, none where nobody listens, more where cameras share a topic.
     ///
-    /// A message that cannot be used is an `Err` in words, as it is to the node.
-    pub fn samples(&self, message: &RawMessage) -> Vec<Result<Sample, String>> {
+    /// It arrived at `received`. A message that cannot be used is an `Err` in words, as it is to the node.
+    pub fn samples(&self, message: &RawMessage, received: Stamp) -> Vec<Result<Sample, String>> {
         let listening = self.0.iter().filter(|(topic, _)| topic == message.topic);
-        listening.map(|(_, stream)| stream.sample(message)).collect()
+        listening.map(|(_, stream)| stream.sample(message, received)).collect()
     }
 }
 
@@ -161,8 +161,7 @@ fn picture_topic<'b>(bag: &'b BagReader, topic: &str) -> Option<&'b Topic> {
 }
 
 impl Stream {
-    fn sample(self, message: &RawMessage) -> Result<Sample, String> {
-        let received = message.log_time;
+    fn sample(self, message: &RawMessage, received: Stamp) -> Result<Sample, String> {
         let switch = |switch, on| (received, Value::Switch { switch, on });
         let frame = |camera, frame: Frame| Value::Frame { camera, frame: Arc::new(frame) };
         let (stamp, value) = match self {

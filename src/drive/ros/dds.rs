@@ -30,8 +30,8 @@ use endpoints::Endpoints;
 use parameters::ParameterServers;
 
 use super::{
-    DdsSettings, GripperClient, InputError, Mismatch, Network, Publish, PublishError, Services, Session, Sink, Stamped,
-    Text, Transport, TransportError,
+    DdsSettings, GripperClient, InputError, Keeper, Mismatch, Network, Originals, Publish, PublishError, Services,
+    Session, Sink, Stamped, Text, Transport, TransportError,
 };
 use crate::drive::clock;
 use crate::drive::control::Asking;
@@ -64,6 +64,7 @@ pub struct Dds {
     receivers: Vec<Receiver>,
     endpoints: Endpoints,
     services: ServiceMapping,
+    originals: Option<Originals>,
 }
 
 /// Makes the future that receives one topic; called on the thread that runs it.
@@ -106,7 +107,7 @@ impl Dds {
             Services::Enhanced => ServiceMapping::Enhanced,
             Services::Cyclone => ServiceMapping::Cyclone,
         };
-        Ok(Self { context, node, receivers: Vec::new(), endpoints: Endpoints::default(), services })
+        Ok(Self { context, node, receivers: Vec::new(), endpoints: Endpoints::default(), services, originals: None })
     }
 
     fn topic(&self, topic: &str, kind: TypeName, qos: &QosPolicies) -> Result<Topic, String> {
@@ -137,10 +138,15 @@ impl Dds {
         sink: Sink<T>,
     ) -> Result<(), TransportError>
     where
-        M: Message + DeserializeOwned + Send + 'static,
+        M: Message + DeserializeOwned + Serialize + Send + 'static,
         T: 'static,
     {
         let subscription = self.subscription::<M>(topic, M::TYPE, &qos.into())?;
+        let keeper = self.keeper(topic);
+        let convert = move |message: M| {
+            keep(keeper.as_ref(), &message);
+            convert(message)
+        };
         self.receivers
             .push(Box::new(move || Box::pin(async move { deliver(subscription.async_stream(), convert, sink).await })));
         Ok(())
@@ -156,9 +162,10 @@ impl Dds {
         sink: Sink<T>,
     ) -> Result<(), TransportError>
     where
-        M: Message + DeserializeOwned + Send + 'static,
+        M: Message + DeserializeOwned + Serialize + Send + 'static,
         T: 'static,
     {
+        let keeper = self.keeper(topic);
         let reliable = QosProfile::subscription_default()
             .reliability_reliable(WhenFull::Fail)
             .history(History::KeepLast { depth: LATCHED });
@@ -170,11 +177,19 @@ impl Dds {
                 let mut seen = Seen::default();
                 let new = smol::stream::race(newcomer.async_stream(), latecomer.async_stream())
                     .filter(move |item| item.as_ref().map_or(true, |(_, info)| seen.is_new(info)))
-                    .map(move |item| item.map(|(message, info)| (convert(message, &info), info)));
+                    .map(move |item| {
+                        let (message, info) = item?;
+                        keep(keeper.as_ref(), &message);
+                        Ok((convert(message, &info), info))
+                    });
                 deliver(new, Ok, sink).await;
             })
         }));
         Ok(())
+    }
+
+    fn keeper(&self, topic: &str) -> Option<Keeper> {
+        self.originals.as_ref().and_then(|originals| originals.keeper(topic))
     }
 
     fn subscribe_frames<P: Picture>(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError> {
@@ -190,9 +205,11 @@ impl Dds {
             .resource_limits(limits)
             .build();
         let subscription = self.subscription::<PictureResult>(topic, P::TYPE, &qos)?;
+        let keeper = self.keeper(topic);
         self.receivers.push(Box::new(move || {
             Box::pin(async move {
-                let pictures = subscription.async_stream_seed(PictureSeed::<P>(PhantomData));
+                let seed = PictureSeed::<P> { keeper, picture: PhantomData };
+                let pictures = subscription.async_stream_seed(seed);
                 let convert = |picture: PictureResult| picture.map_err(InputError::from);
                 deliver(pictures, convert, sink).await;
             })
@@ -203,6 +220,10 @@ impl Dds {
 
 impl Transport for Dds {
     type Session = DdsSession;
+
+    fn keep_originals(&mut self, originals: &Originals) {
+        self.originals = Some(originals.clone());
+    }
 
     fn subscribe_image(&mut self, topic: &str, sink: Sink<Stamped<Frame>>) -> Result<(), TransportError> {
         self.subscribe_frames::<RawPicture>(topic, sink)
@@ -414,6 +435,13 @@ async fn deliver<M, T>(
     }
 }
 
+/// Keeps a message, where somebody keeps messages.
+fn keep<M: Message + Serialize>(keeper: Option<&Keeper>, message: &M) {
+    if let Some(keeper) = keeper {
+        keeper.put(message);
+    }
+}
+
 type Received<M> = Result<(M, MessageInfo), ReadError>;
 
 /// Fresh where its publisher sent it, by its own clock, since we listen; without that time it counts as latched.
@@ -445,7 +473,7 @@ type PictureResult = Result<Stamped<Frame>, FrameError>;
 /// A message that becomes a frame while its bytes are still borrowed from the middleware.
 trait Picture: 'static {
     const TYPE: TypeName;
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PictureResult, D::Error>;
+    fn read<'de, D: Deserializer<'de>>(deserializer: D, keeper: Option<&Keeper>) -> Result<PictureResult, D::Error>;
 }
 
 enum RawPicture {}
@@ -454,8 +482,9 @@ enum CompressedPicture {}
 impl Picture for RawPicture {
     const TYPE: TypeName = <Image<'_> as Message>::TYPE;
 
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PictureResult, D::Error> {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D, keeper: Option<&Keeper>) -> Result<PictureResult, D::Error> {
         let image = Image::deserialize(deserializer)?;
+        keep(keeper, &image);
         Ok(image.to_frame().map(|value| Stamped { stamp: image.header.stamp.into(), value }))
     }
 }
@@ -463,17 +492,21 @@ impl Picture for RawPicture {
 impl Picture for CompressedPicture {
     const TYPE: TypeName = <CompressedImage<'_> as Message>::TYPE;
 
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PictureResult, D::Error> {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D, keeper: Option<&Keeper>) -> Result<PictureResult, D::Error> {
         let image = CompressedImage::deserialize(deserializer)?;
+        keep(keeper, &image);
         Ok(image.to_frame().map(|value| Stamped { stamp: image.header.stamp.into(), value }))
     }
 }
 
-struct PictureSeed<P>(PhantomData<P>);
+struct PictureSeed<P> {
+    keeper: Option<Keeper>,
+    picture: PhantomData<P>,
+}
 
 impl<P> Clone for PictureSeed<P> {
     fn clone(&self) -> Self {
-        Self(PhantomData)
+        Self { keeper: self.keeper.clone(), picture: PhantomData }
     }
 }
 
@@ -481,7 +514,7 @@ impl<'de, P: Picture> DeserializeSeed<'de> for PictureSeed<P> {
     type Value = PictureResult;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<PictureResult, D::Error> {
-        P::read(deserializer)
+        P::read(deserializer, self.keeper.as_ref())
     }
 }
 

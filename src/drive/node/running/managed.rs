@@ -5,9 +5,9 @@ use crate::deploy::RunParameters;
 use crate::drive::control::{Answer, Answering, Request, Told, Trigger};
 use crate::drive::lifecycle::{Lifecycle, Outcome, State, Transition};
 use crate::drive::node::NodeError;
+use crate::drive::node::inbox::Arrived;
 use crate::drive::node::inference::NotAsked;
 use crate::drive::runs::{Ended, GoalId, Runs};
-use crate::engine::Event;
 use crate::interlock::{Authority, Input, Reason};
 use crate::time::{Span, Stamp};
 use crate::types::{Sample, Value};
@@ -222,13 +222,15 @@ impl Running {
 
     fn instruct(&mut self, task: &str) {
         let now = self.now();
-        self.handle(Event::Sample(Sample { stamp: now, received: now, value: Value::Instruction(task.into()) }));
+        let sample = Sample { stamp: now, received: now, value: Value::Instruction(task.into()) };
+        self.handle_sample(Arrived { sample, original: None });
     }
 
     /// Takes an input of the interlocks now.
     pub(super) fn interlock(&mut self, input: Input) -> Result<(), Reason> {
-        let now = self.now();
-        self.engine.interlock(now, input, &mut self.effects)
+        self.handled = self.now();
+        self.recorder.interlock(self.handled, input);
+        self.engine.interlock(self.handled, input, &mut self.effects)
     }
 
     /// The same, for inputs that are never refused.
