@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Engine, Pending, RequestId};
 use crate::execute::TimelineState;
-use crate::geometry::Pose;
 use crate::interlock::{Authority, InterlockState, Reason};
 use crate::safety::MotionState;
 use crate::sync::Memory;
@@ -22,7 +21,6 @@ pub struct State {
     authority: Authority,
     due: Option<Stamp>,
     pending: Option<Waiting>,
-    at_observation: (Vec<f64>, Option<Pose>),
     next_request: u64,
     latest: Option<Stamp>,
 }
@@ -69,7 +67,6 @@ impl Engine {
             authority: self.authority,
             due: self.due,
             pending: self.pending.as_ref().map(waiting),
-            at_observation: self.at_observation.clone(),
             next_request: self.next_request,
             latest: self.latest,
         }
@@ -105,7 +102,6 @@ impl Engine {
             stopped: waiting.stopped,
         });
         (self.due, self.next_request, self.latest) = (state.due, state.next_request, state.latest);
-        self.at_observation = state.at_observation;
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Camera {
     /// How long the same picture may come; `None` where it may for ever.
     longest_still: Option<Span>,
     /// When the newest picture came for the first time, bit for bit, without another one since.
-    unchanged_since: Stamp,
+    pub unchanged_since: Stamp,
     info: Info,
 }
 

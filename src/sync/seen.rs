@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::deploy::Measure;
 use crate::geometry::Pose;
 use crate::time::{Span, Stamp};
 
 /// How old an input was when it was observed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputAge {
     /// `images.<camera>`, `joint_states`, `eef_pose`, `tf` or `state`.
     pub name: Arc<str>,
@@ -16,7 +18,7 @@ pub struct InputAge {
 }
 
 /// The robot at the anchor's time; empty before the first observation.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Seen {
     /// In the deployment's order.
     pub joints: Vec<f64>,
