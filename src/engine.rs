@@ -253,6 +253,7 @@ impl Engine {
             chunk: Arc::new(inferred.chunk),
             inference_delay: inferred.inference_delay,
             kept_tokens: inferred.kept_tokens,
+            inputs: self.sync.ages().to_vec(),
             verdict,
         }));
         effects.append(&mut commands);

@@ -73,5 +73,5 @@ fn the_message_package_has_the_fields_that_are_sent() {
     let json = serde_json::to_string(&ActionChunk::default()).unwrap();
     let positions: Vec<usize> = described.iter().map(|name| json.find(&format!("\"{name}\":")).unwrap()).collect();
     assert!(positions.is_sorted(), "order of the fields: {described:?} against {json}");
-    assert_eq!(described.len(), 12);
+    assert_eq!(described.len(), 14);
 }

@@ -211,6 +211,8 @@ fn pictures_joints_and_an_instruction_become_a_trajectory() {
     assert_eq!((&chunk["names"], &chunk["chunk_size"]), (&json!(["a", "b", "c"]), &json!(2)));
     assert_eq!((&chunk["task"], &chunk["source"]), (&json!("pick"), &json!("live")));
     assert_eq!((&chunk["header"]["frame_id"], &chunk["kept_tokens"]), (&json!("optical"), &json!(0)));
+    assert_eq!(chunk["inputs"], json!(["images.front", "joint_states"]));
+    assert!(chunk["input_ages"].as_array().unwrap().iter().all(|age| age["sec"].as_i64().unwrap() < 2), "{chunk}");
     assert_eq!(chunk["action_dt"], json!({"sec": 0, "nanosec": 500_000_000}));
     assert_eq!(chunk["bundle_digest"].as_str().unwrap().len(), 64);
 
@@ -226,7 +228,11 @@ fn pictures_joints_and_an_instruction_become_a_trajectory() {
     assert_eq!(points[0]["time_from_start"], json!({"sec": 0, "nanosec": 0}));
 
     let report = robot.hear("/diagnostics", |report| {
-        report["status"].as_array().unwrap().iter().any(|status| status["message"] == "commands leave")
+        report["status"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|status| status["name"] == "/cell/brain: output" && status["message"] == "commands leave")
     });
     let names: Vec<&str> = report["status"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
     let inputs = ["input images.front", "input joint_states", "input instruction", "input parameter task"];

@@ -66,7 +66,8 @@ const TEXTS: &[(&str, &str)] = &[
         "vla_msgs/ActionChunk",
         "std_msgs/Header header\nstring task\nstring bundle_digest\nuint64 chunk_id\nstring source\nstring[] names\n\
          uint32 chunk_size\nbuiltin_interfaces/Duration action_dt\nfloat64[] actions\n\
-         builtin_interfaces/Duration inference_delay\nuint32 kept_tokens\nstring verdict\n",
+         builtin_interfaces/Duration inference_delay\nuint32 kept_tokens\nstring[] inputs\n\
+         builtin_interfaces/Duration[] input_ages\nstring verdict\n",
     ),
 ];
 

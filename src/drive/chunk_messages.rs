@@ -57,6 +57,8 @@ impl ChunkMessages {
             actions: decision.chunk.values().to_vec(),
             inference_delay: decision.inference_delay.into(),
             kept_tokens: decision.kept_tokens,
+            inputs: decision.inputs.iter().map(|input| input.name.to_string()).collect(),
+            input_ages: decision.inputs.iter().map(|input| input.age.into()).collect(),
             verdict: decision.verdict.to_string(),
         }
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::execute::Late;
 use crate::interlock::Reason;
 use crate::safety::{SafeCommand, Violation};
-use crate::sync::{Dropped, NotReady};
+use crate::sync::{Dropped, InputAge, NotReady};
 use crate::time::{Span, Stamp};
 use crate::types::{Chunk, Inferred, Observation, Robot, Sample};
 
@@ -69,6 +69,8 @@ pub struct Decision {
     pub inference_delay: Span,
     /// Picture tokens that survived pruning; 0 where the policy does not prune.
     pub kept_tokens: u32,
+    /// How old each input was when the inference started.
+    pub inputs: Vec<InputAge>,
     /// Whether it moves the robot.
     pub verdict: Verdict,
 }

@@ -123,6 +123,8 @@ fn chunk() -> ActionChunk {
         actions: vec![0.5, 1.0, 0.75, -1.0],
         inference_delay: Duration { sec: 0, nanosec: 81_000_000 },
         kept_tokens: 17,
+        inputs: vec!["images.front".into(), "state".into()],
+        input_ages: vec![Duration { sec: 0, nanosec: 31_000_000 }, Duration { sec: -1, nanosec: 990_000_000 }],
         verdict: "rejected: joint x".into(),
     }
 }

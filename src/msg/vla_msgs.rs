@@ -29,6 +29,10 @@ pub struct ActionChunk {
     pub inference_delay: Duration,
     /// Picture tokens that survived pruning; 0 where the policy does not prune.
     pub kept_tokens: u32,
+    /// `images.<camera>`, `joint_states`, `eef_pose`, `tf` or `state`.
+    pub inputs: Vec<String>,
+    /// One per input: from its stamp to the start of the inference.
+    pub input_ages: Vec<Duration>,
     /// `sent`, `dry_run`, `clamped` or `rejected: reason`.
     pub verdict: String,
 }

@@ -24,7 +24,8 @@ SAMPLES = {
     "TRAJECTORY": m.JointTrajectory(header, ["a", "bc"], [point]),
     "DIAGNOSTICS": m.DiagnosticArray(header, [m.DiagnosticStatus(2, "input", "late", "", [m.KeyValue("age_ms", "12")])]),
     "CHUNK": m.ActionChunk(header, "pick up", "ab12", 2**40 + 5, "live", ["x", "grip"], 2, m.Duration(0, 50000000),
-                           [0.5, 1.0, 0.75, -1.0], m.Duration(0, 81000000), 17, "rejected: joint x"),
+                           [0.5, 1.0, 0.75, -1.0], m.Duration(0, 81000000), 17, ["images.front", "state"],
+                           [m.Duration(0, 31000000), m.Duration(-1, 990000000)], "rejected: joint x"),
 }
 
 print("//! Messages as CycloneDDS serialises them; tests/ros2_peer/cdr_samples.py prints this file.\n")

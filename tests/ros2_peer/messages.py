@@ -223,6 +223,8 @@ class ActionChunk(IdlStruct, typename="vla_msgs::msg::dds_::ActionChunk_"):
     actions: sequence[float64]
     inference_delay: Duration
     kept_tokens: uint32
+    inputs: sequence[str]
+    input_ages: sequence[Duration]
     verdict: str
 
 
