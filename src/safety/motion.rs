@@ -1,6 +1,6 @@
 //! What the robot is told from now on: the path that it follows, sampled, and a stop behind it.
 //!
-//! Every command reaches one horizon ahead and ends at rest; while all is well the next one takes its place in time. So
+//! Every command reaches one horizon ahead, or to where there is nothing more to do, and ends at rest; while all is well the next one takes its place in time. So
 //! whatever happens to this process, the robot comes to rest inside its limits, and soon.
 
 mod state;
@@ -338,6 +338,11 @@ impl Motion {
     }
 
     fn collect(&self, now: Stamp, drive: Drive<'_>, before: Option<&SafeCommand>) -> SafeCommand {
+        // A controller refuses a trajectory that is past when it arrives, and goes on with the one that was to be stopped.
+        let rows = match drive {
+            Drive::Follow { .. } => self.path.len(),
+            Drive::Stop => self.path.len().max(self.horizon + 1),
+        };
         let outputs = self.lanes.iter().enumerate().map(|(index, lane)| match &lane.kind {
             Kind::Held { stops, are_velocities } => {
                 let (length, factor) = match drive {
@@ -350,14 +355,16 @@ impl Motion {
                 let effect = before.and_then(|before| before.in_effect(index, now, self.start));
                 self.held(lane, &held, drive, effect)
             }
-            _ => self.sampled(lane),
+            _ => self.sampled(lane, rows),
         });
         SafeCommand { stamp: self.start, outputs: outputs.collect() }
     }
 
-    fn sampled(&self, lane: &Lane) -> SafeOutput {
+    /// So many rows of a path; behind its end it stays there.
+    fn sampled(&self, lane: &Lane, rows: usize) -> SafeOutput {
         let mut output = SafeOutput::path(&lane.names, self.dt);
-        for (index, sample) in self.path.iter().enumerate() {
+        let stays = std::iter::repeat(self.path.back()).flatten();
+        for (index, sample) in self.path.iter().chain(stays).take(rows).enumerate() {
             output.times.push(self.dt.times(index as i64));
             lane.values(sample, &mut output.values, &mut output.velocities);
         }
