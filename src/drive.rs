@@ -7,6 +7,8 @@ pub mod clock;
 pub mod command_log;
 pub mod commands;
 pub mod control;
+#[cfg(test)]
+mod faults;
 pub mod flight;
 pub mod gripper;
 pub mod lifecycle;
