@@ -1,7 +1,8 @@
 //! What the robot is told from now on: the path that it follows, sampled, and a stop behind it.
 //!
-//! Every command reaches one horizon ahead, or to where there is nothing more to do, and ends at rest; while all is well the next one takes its place in time. So
-//! whatever happens to this process, the robot comes to rest inside its limits, and soon.
+//! Every command reaches one horizon ahead, or to where there is nothing more to do, and ends at rest; while all is
+//! well the next one takes its place in time. So whatever happens to this process, the robot comes to rest inside its
+//! limits, and soon.
 
 mod state;
 
