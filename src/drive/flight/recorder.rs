@@ -159,6 +159,12 @@ impl FlightRecorder {
         Some(status)
     }
 
+    /// Whether the thread has taken everything in.
+    #[cfg(test)]
+    pub fn has_caught_up(&self) -> bool {
+        self.0.as_ref().is_none_or(|running| running.sender.is_empty())
+    }
+
     /// Writes what is still to be written, and ends the thread; how it did, `None` where it is off.
     pub fn finish(self) -> Option<Status> {
         let Running { sender, shared, handle, last, .. } = self.0?;
@@ -201,7 +207,7 @@ fn look_back(deployment: &Deployment) -> Span {
     let eef = deployment.eef().map(|eef| eef.max_age);
     let array = deployment.array().map(|array| array.max_age);
     let longest = cameras.chain(joints).chain(eef).chain(array).max();
-    longest.unwrap_or(Span::ZERO) + deployment.max_skew()
+    longest.unwrap_or(Span::ZERO) + deployment.max_skew().times(2)
 }
 
 /// Under which name a message holds that is said only once.
