@@ -110,7 +110,8 @@ impl Engine {
             Event::Sample(sample) => {
                 if let Value::Switch { switch, on } = sample.value {
                     // A switch starts and resets nothing, so nothing is refused.
-                    let _ = self.interlock(sample.received, Input::Switch { switch, on }, effects);
+                    let _ = self.interlocks.handle(sample.received, Input::Switch { switch, on });
+                    self.enforce(now, effects);
                 }
                 if let Err(dropped) = self.sync.accept(now, sample) {
                     effects.push(Effect::Report(Report::Dropped(dropped)));
@@ -132,15 +133,17 @@ impl Engine {
         let passed = now.since(latest);
         if passed < Span::ZERO {
             effects.push(Effect::Report(Report::ClockWentBack { by: -passed }));
+            self.sync.forget();
             self.motion.shift(passed);
             self.gate.shift(passed);
+            self.interlocks.shift(passed);
             self.timeline.clear();
             self.brake(now, effects);
-        } else if passed > self.longest_gap && self.timeline.end().is_some() {
-            // Its own stop is behind it by now, or it never got there; either way it is where it is measured.
+        } else if passed > self.longest_gap && !self.motion.is_at_rest(latest) {
+            // Whether the clock jumped or this process slept, the stop of the last command is behind the robot, or is not.
             effects.push(Effect::Report(Report::StoodStill { passed }));
             self.timeline.clear();
-            self.motion.let_go(now);
+            self.motion.let_go(latest, now);
         }
     }
 
@@ -297,6 +300,7 @@ impl Engine {
         let schedule = Schedule { anchor, action_dt, n_action_steps };
         let rows = schedule.rows(executed).map_err(Rejection::Late)?;
         let measured = self.sync.measured(now).map_err(Rejection::NotMeasured)?;
+        self.motion.settled(now).map_err(|left| Rejection::Unsettled { left })?;
         let start = now + (schedule.due(rows.start) - executed);
         let mut followed = vec![0.0; self.timeline.width()];
         let following = self.timeline.sample(executed, &mut followed).then_some(&*followed);

@@ -106,6 +106,14 @@ impl Interlocks {
         }
     }
 
+    /// The clock jumped by `by`; a silence lasts as long as it lasted.
+    pub fn shift(&mut self, by: Span) {
+        let deadman = self.deadman.iter_mut().map(|deadman| &mut deadman.signal);
+        for (at, _) in self.estops.iter_mut().chain(deadman).filter_map(|signal| signal.heard.as_mut()) {
+            *at = *at + by;
+        }
+    }
+
     /// Takes an input at `now`: for a switch, the time of its message's arrival.
     ///
     /// # Errors
@@ -193,8 +201,9 @@ impl Interlocks {
         }
     }
 
-    /// Makes lasting what has happened by itself until `now`: a silence is not undone by the next message.
-    fn settle(&mut self, now: Stamp) {
+    /// Makes lasting what has happened by itself until `now`: a silence is undone neither by the next message nor by a
+    /// clock that goes back.
+    pub fn settle(&mut self, now: Stamp) {
         if self.estop.is_none() && self.estops.iter().any(|signal| signal.fell_silent(now)) {
             self.estop = Some(EStopCause::Silent);
         }

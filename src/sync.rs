@@ -117,6 +117,14 @@ impl Sync {
         }
     }
 
+    /// Forgets all samples: after the clock went back nobody knows how old they are.
+    pub fn forget(&mut self) {
+        self.cameras.iter_mut().for_each(|camera| camera.stream.forget());
+        self.joints.iter_mut().for_each(Joints::forget);
+        self.eef.iter_mut().for_each(Eef::forget);
+        self.array.iter_mut().for_each(|array| array.stream.forget());
+    }
+
     /// Everything the policy needs, of an anchor frame that was not observed before.
     ///
     /// # Errors

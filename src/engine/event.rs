@@ -111,6 +111,12 @@ pub enum Rejection {
         /// Its stamp minus now.
         ahead: Span,
     },
+    /// The clock jumped while the robot moved.
+    #[error("the clock jumped in motion: the robot may still move for {left}")]
+    Unsettled {
+        /// Until the last command has ended, had no time passed.
+        left: Span,
+    },
     /// Nobody knows where the robot is now.
     #[error("{0}")]
     NotMeasured(NotReady),
@@ -129,6 +135,7 @@ impl Rejection {
             Rejection::Late(_) => "late",
             Rejection::InstructionChanged => "instruction_changed",
             Rejection::ClockWentBack { .. } => "clock_went_back",
+            Rejection::Unsettled { .. } => "unsettled",
             Rejection::NotMeasured(_) => "not_measured",
             Rejection::Stopped(reason) => reason.class(),
             Rejection::Unsafe(violation) => violation.class(),

@@ -19,6 +19,7 @@ impl Engine {
     /// # Errors
     /// A start or a reset that is refused, and why.
     pub fn interlock(&mut self, now: Stamp, input: Input, effects: &mut Vec<Effect>) -> Result<(), Reason> {
+        self.pass(now, effects);
         let taken = self.interlocks.handle(now, input);
         self.enforce(now, effects);
         taken
@@ -32,6 +33,7 @@ impl Engine {
     /// Stops the robot where it may move no longer. An inference that runs by then moves nothing either, whatever happens
     /// until it is done: it saw the robot before the stop.
     pub(super) fn enforce(&mut self, now: Stamp, effects: &mut Vec<Effect>) {
+        self.interlocks.settle(now);
         let authority = self.interlocks.authority(now);
         let before = std::mem::replace(&mut self.authority, authority);
         let Authority::Stopped(reason) = authority else { return };
@@ -54,8 +56,11 @@ mod tests {
     use super::super::tests::{REST, inferred};
     use super::super::{Event, RequestId};
     use super::*;
+    use crate::deploy::ParamValue;
     use crate::deploy::samples::arm::{at, frame, joints};
-    use crate::deploy::samples::overlapping_arm;
+    use crate::deploy::samples::{arm_with, overlapping_arm};
+    use crate::interlock::EStopCause;
+    use crate::types::{Sample, Switch, Value};
 
     /// Small steps from where the arm rests.
     const STEPS: [[f64; 3]; 4] = [[1.0, 0.15, 0.5], [2.0, 0.2, 0.6], [3.0, 0.25, 0.7], [4.0, 0.3, 0.8]];
@@ -135,6 +140,33 @@ mod tests {
         arm.look(60.0);
         let fresh = arm.answer(61.0);
         assert_eq!((verdict(&fresh).as_str(), commands(&fresh)), ("sent", 1));
+    }
+
+    #[test]
+    fn a_heartbeat_that_was_lost_stays_lost_and_a_silence_stays_as_long_though_the_clock_goes_back() {
+        let text = |text: &str| ParamValue::String(text.to_owned());
+        let deployment = arm_with(&[("estop", text("/estop")), ("estop_timeout_ms", ParamValue::Int(100))]);
+        let released = |engine: &mut Engine| {
+            let value = Value::Switch { switch: Switch::EStop(0), on: false };
+            let sample = Sample { stamp: at(0.0), received: at(0.0), value };
+            engine.handle(at(0.0), Event::Sample(sample), &mut Vec::new());
+        };
+        let reason = |engine: &mut Engine, ms: f64| {
+            engine.handle(at(ms), Event::Tick, &mut Vec::new());
+            engine.authority(at(ms))
+        };
+        let mut lost = Engine::activated(&deployment);
+        released(&mut lost);
+        assert_eq!(reason(&mut lost, 101.0), Authority::Stopped(Reason::EStop(EStopCause::Silent)));
+        let before = Authority::Stopped(Reason::EStopReleased(EStopCause::Silent));
+        released(&mut lost);
+        assert_eq!(reason(&mut lost, 31.0), before);
+
+        let mut silent = Engine::activated(&deployment);
+        released(&mut silent);
+        assert_eq!(reason(&mut silent, 90.0), Authority::Stopped(Reason::DryRun));
+        assert_eq!(reason(&mut silent, 20.0), Authority::Stopped(Reason::DryRun));
+        assert_eq!(reason(&mut silent, 31.0), Authority::Stopped(Reason::EStop(EStopCause::Silent)));
     }
 
     #[test]

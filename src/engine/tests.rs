@@ -207,6 +207,38 @@ fn what_was_under_way_when_the_process_stood_still_is_given_up() {
 }
 
 #[test]
+fn after_a_jump_ahead_in_motion_nothing_begins_until_the_arm_rests_in_either_time() {
+    let mut script = Script { engine: Engine::activated(&overlapping_arm()) };
+    let request = script.request(0.0, REST);
+    let (_, command) = script.answer_with_command(0.0, request, &STEPS);
+    let end = 10.0 * (elbow(&command.unwrap()).len() - 1) as f64;
+    script.ticks(5.0, 20.0);
+    let request = script.request(5020.0, REST);
+    let early = script.answer(5020.0, request, &STEPS).verdict.to_string();
+    assert_eq!(
+        early,
+        format!("rejected: the clock jumped in motion: the robot may still move for {:.3} ms", end - 20.0)
+    );
+    script.ticks(5025.0, 5000.0 + end - 5.0);
+    let request = script.request(5000.0 + end - 1.0, REST);
+    assert!(script.answer(5000.0 + end - 1.0, request, &STEPS).verdict != Verdict::Sent);
+    let request = script.request(5060.0 + end, REST);
+    assert_eq!(script.answer(5060.0 + end, request, &STEPS).verdict, Verdict::Sent);
+}
+
+#[test]
+fn a_stop_that_is_asked_for_first_after_the_clock_went_back_is_of_its_new_time() {
+    let mut script = Script { engine: Engine::activated(&overlapping_arm()) };
+    let request = script.request(5000.0, REST);
+    let (_, first) = script.answer_with_command(5000.0, request, &STEPS);
+    script.ticks(5005.0, 5030.0);
+    let effects = script.interlock(30.0, Input::Stop);
+    let [Effect::Report(report), Effect::Command(stop), ..] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(report.to_string(), "the clock went back by 5000.000 ms");
+    assert_eq!((stop.stamp(), elbow(stop)[0]), (at(30.0), elbow(&first.unwrap())[3]));
+}
+
+#[test]
 fn with_dry_run_no_command_exists() {
     let mut script = Script { engine: Engine::activated(&arm_with(&[])) };
     let request = script.request(0.0, REST);
@@ -301,6 +333,7 @@ fn a_result_that_nobody_waits_for_is_refused() {
     script.answer(2.0, request, &STEPS);
     let effects = script.at(3.0, Event::Inferred { request, result: Ok(inferred(&STEPS)) });
     assert_eq!(effects, [Effect::Report(Report::Outdated { request })]);
+    script.ticks(5.0, 205.0);
     let request = script.request(210.0, REST);
     let event = Event::Inferred { request: RequestId(0), result: Ok(inferred(&STEPS)) };
     assert_eq!(script.at(211.0, event), [Effect::Report(Report::Outdated { request: RequestId(0) })]);
@@ -417,6 +450,7 @@ fn a_command_that_has_run_out_gives_way_to_where_the_arm_is() {
     let request = script.request(0.0, REST);
     script.answer(0.0, request, &elbow_at(0.15));
     // Somebody pushed the arm.
+    script.ticks(5.0, 195.0);
     let request = script.request(200.0, [0.25, 0.6, 0.03]);
     assert_eq!(
         script.answer(200.0, request, &elbow_at(0.15)).verdict.to_string(),
@@ -438,6 +472,7 @@ fn after_a_dry_run_is_asked_for_nothing_is_sent() {
     let mut script = Script::live();
     let request = script.request(0.0, REST);
     assert_eq!(script.answer(0.0, request, &STEPS).verdict.to_string(), "sent");
+    script.ticks(5.0, 195.0);
     let request = script.request(200.0, REST);
     let effects = script.interlock(201.0, Input::DryRun);
     let told = Effect::Report(Report::Stopped(Reason::DryRun));

@@ -45,6 +45,8 @@ pub struct Motion {
     reaches_end: bool,
     /// What had been executed before it began.
     done: Span,
+    /// Until when the robot may still follow what was let go.
+    settled: Stamp,
     /// Samples that can be used again, so that nothing is allocated.
     spare: Vec<Sample>,
     /// When something was in force, and how much had been executed then.
@@ -141,6 +143,7 @@ impl Motion {
             following: 0,
             reaches_end: false,
             done: Span::ZERO,
+            settled: Stamp::default(),
             spare: Vec::new(),
             past: VecDeque::with_capacity(REMEMBERED),
             goals: [vec![0.0; width], vec![0.0; width]],
@@ -185,7 +188,16 @@ impl Motion {
 
     /// Whether nothing moves any more at `now`, and nothing is to come.
     pub fn is_at_rest(&self, now: Stamp) -> bool {
-        self.end().is_none_or(|end| end <= now)
+        self.end() <= now
+    }
+
+    /// Whether nothing that was let go is still under way.
+    ///
+    /// # Errors
+    /// How long it may still be.
+    pub fn settled(&self, now: Stamp) -> Result<(), Span> {
+        let left = self.settled.since(now);
+        if left > Span::ZERO { Err(left) } else { Ok(()) }
     }
 
     /// When the next command must be made so that the robot does not begin to stop.
@@ -193,8 +205,10 @@ impl Motion {
         self.start + self.dt.times((self.horizon / 3).max(1) as i64)
     }
 
-    /// Forgets where it was told to be: the next motion starts from where the robot is measured.
-    pub fn let_go(&mut self, now: Stamp) {
+    /// Forgets where it was told to be, since nobody knows whether time has passed from `latest` to `now`: the next
+    /// motion starts from where the robot is measured, and not before it has come to rest in either case.
+    pub fn let_go(&mut self, latest: Stamp, now: Stamp) {
+        self.settled = now + self.end().since(latest).max(Span::ZERO);
         self.done = self.executed(now);
         self.spare.extend(self.path.drain(..));
         self.following = 0;
@@ -204,6 +218,7 @@ impl Motion {
     /// The clock jumped by `by`, and the robot goes on meanwhile.
     pub fn shift(&mut self, by: Span) {
         self.start = self.start + by;
+        self.settled = self.settled + by;
         self.past.iter_mut().for_each(|(at, _)| *at = *at + by);
     }
 
@@ -215,6 +230,7 @@ impl Motion {
         measured: Measured<'_>,
         before: Option<&SafeCommand>,
     ) -> Option<SafeCommand> {
+        self.settled(now).ok()?;
         self.advance(now, measured)?;
         let kept = match drive {
             Drive::Follow { is_new: false, .. } => self.following.max(1),
@@ -296,9 +312,10 @@ impl Motion {
         Some(())
     }
 
-    fn end(&self) -> Option<Stamp> {
-        let last = self.path.len().checked_sub(1)?;
-        Some(self.start + self.dt.times(last as i64))
+    /// From when on nothing moves.
+    fn end(&self) -> Stamp {
+        let last = self.path.len().checked_sub(1);
+        last.map_or(self.settled, |last| self.settled.max(self.start + self.dt.times(last as i64)))
     }
 
     /// One more sample along the timeline, or at rest before its first row; false at its end.

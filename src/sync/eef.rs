@@ -37,6 +37,14 @@ impl Eef {
         Self { origin, stream: Stream::new(name, input.max_age, input.align, look_back) }
     }
 
+    /// Forgets all samples.
+    pub fn forget(&mut self) {
+        self.stream.forget();
+        if let Origin::Frames { transforms, .. } = &mut self.origin {
+            transforms.forget();
+        }
+    }
+
     /// Takes a pose in; one that is seen from another frame is refused.
     pub fn pose(&mut self, sample: PoseSample, [stamp, received]: [Stamp; 2], horizon: Stamp) -> Result<(), Dropped> {
         let Origin::Topic { frame } = &self.origin else { return Ok(()) };

@@ -70,6 +70,11 @@ impl Joints {
         }
     }
 
+    /// Forgets all samples.
+    pub fn forget(&mut self) {
+        self.members.iter_mut().for_each(|joint| joint.stream.forget());
+    }
+
     /// The newest positions in the deployment's order, each joint's fresh.
     pub fn fresh(&self, now: Stamp, max_skew: Span) -> Result<&[f64], NotReady> {
         for joint in &self.members {

@@ -92,6 +92,11 @@ impl<T> Stream<T> {
         }
     }
 
+    /// Forgets all samples.
+    pub fn forget(&mut self) {
+        self.samples.clear();
+    }
+
     /// Forgets all samples that are stamped `from` or later.
     fn forget_from(&mut self, from: Stamp) {
         while self.newest().is_some_and(|newest| newest.stamp >= from) {

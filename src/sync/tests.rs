@@ -262,6 +262,18 @@ fn one_frame_from_the_far_future_does_not_block_its_stream() {
 }
 
 #[test]
+fn what_is_forgotten_is_not_used_and_an_earlier_sample_takes_its_place() {
+    let mut sync = with(two_cameras(), [frame(0, 10.0), frame(1, 10.0), joints(10.0, [0.5, 0.2, 0.02])]);
+    sync.forget();
+    assert_eq!(waiting(&sync, 10.0), "images.front: nothing usable yet");
+    let mut sync = with(sync, [frame(0, 4.0), frame(1, 5.0)]);
+    assert_eq!(waiting(&sync, 10.0), "joint_states.j1: nothing usable yet");
+    sync.accept(at(6.0), joints(6.0, [0.75, 0.25, 0.04])).unwrap();
+    assert_eq!(sync.observe(at(10.0)).unwrap().stamp, at(4.0));
+    assert_eq!(sync.seen().joints, [0.75, 0.25, 0.04]);
+}
+
+#[test]
 fn health_tells_ages_by_stamp_and_by_arrival() {
     let mut late = frame(0, 10.0);
     late.received = at(25.0);
@@ -375,4 +387,9 @@ fn a_pose_along_frames_is_as_old_as_its_oldest_moving_link() {
     );
     sync.accept(at(56.0), array(56.0, &[0.0; 3])).unwrap();
     assert_eq!(sync.observe(at(56.0)).unwrap().state.unwrap()[0], 1.25);
+    sync.forget();
+    let mut sync = with(sync, [frame(0, 20.0), array(20.0, &[0.0; 3])]);
+    assert_eq!(waiting(&sync, 20.0), "tf: nothing usable yet");
+    sync.accept(at(20.0), transforms(20.0, &[("base", "arm", Some(20.0), [0.0, 0.0, 2.0])])).unwrap();
+    assert_eq!(sync.observe(at(20.0)).unwrap().state.unwrap()[0], 2.25, "what never moves is still known");
 }

@@ -48,6 +48,11 @@ impl Transforms {
         Ok(())
     }
 
+    /// Forgets all links that move.
+    pub fn forget(&mut self) {
+        self.0.retain(|_, link| link.times.is_none());
+    }
+
     /// Where `tip` is, seen from `base`; `None` where no chain joins them or nothing on it moves.
     pub fn look_up(&self, base: &str, tip: &str) -> Option<Held<Pose>> {
         let (up, down) = (self.ancestors(tip), self.ancestors(base));

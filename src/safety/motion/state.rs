@@ -17,6 +17,7 @@ pub struct MotionState {
     following: usize,
     reaches_end: bool,
     done: Span,
+    settled: Stamp,
     past: VecDeque<(Stamp, Span)>,
     last: Option<Told>,
 }
@@ -45,6 +46,7 @@ impl Motion {
             following: self.following,
             reaches_end: self.reaches_end,
             done: self.done,
+            settled: self.settled,
             past: self.past.clone(),
             last: last.map(Told::of),
         }
@@ -65,6 +67,7 @@ impl Motion {
         }
         (self.start, self.path, self.following) = (state.start, state.path, state.following);
         (self.reaches_end, self.done, self.past) = (state.reaches_end, state.done, state.past);
+        self.settled = state.settled;
         Some(last)
     }
 
