@@ -2,6 +2,7 @@
 //! of the controller that plays them.
 
 mod arm;
+mod orders;
 mod scenes;
 
 use std::sync::Arc;

@@ -97,16 +97,19 @@ impl Arm {
     /// A command goes on where the one before it is; what it replaces is checked first.
     fn splice(&mut self, stamp: Stamp, rows: Vec<[f64; 3]>) {
         let over = self.told.as_ref().map_or(f64::INFINITY, |(start, _)| stamp.since(*start).secs() / DT_S);
+        let rest = self.told.as_ref().map_or(0, |(_, samples)| rest(samples));
         let due = over.round().max(0.0) as usize;
         // Where the clock stepped, the engine is a sample off at most.
         let near = [due, due.saturating_sub(1), due.saturating_add(1)];
-        if let Some((_, samples)) = &mut self.told
+        // There it arrives; one sample later its velocity is 0, and two later its acceleration.
+        if over < rest as f64 + 2.0
+            && let Some((start, samples)) = &mut self.told
             && let Some(index) = near.into_iter().find(|index| samples.get(*index) == rows.first())
         {
+            *start = stamp - Span::from_millis(1e3 * DT_S).times(index as i64);
             samples.truncate(index);
             samples.extend(rows);
         } else {
-            let rest = self.told.as_ref().map_or(0, |(_, samples)| rest(samples));
             assert!(over >= rest as f64 - 1.0, "a command begins elsewhere, in motion");
             // Where it was told to stay, or where the robot says that somebody has moved it to.
             for (joint, from) in rows[0].into_iter().enumerate() {
