@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use vla_bundle::{Bundle, Io, RotationConvention, Unit};
 
-use crate::execute::Execution;
+use crate::execute::{Execution, Feasibility};
 use crate::profile::{Profile, Transport};
 use crate::time::Span;
 use crate::types::{Arrives, View};
@@ -354,6 +354,19 @@ impl Deployment {
     pub fn max_observation_age(&self) -> Span {
         let chunk = self.action_dt.times(self.parameters.n_action_steps.saturating_sub(1) as i64);
         self.parameters.max_observation_age.unwrap_or(chunk)
+    }
+
+    /// Whether a policy answers in time.
+    pub fn feasibility(&self) -> Feasibility {
+        Feasibility {
+            execution: self.execution(),
+            n_action_steps: self.n_action_steps(),
+            chunk_size: self.chunk_size,
+            action_dt: self.action_dt,
+            camera_latency: self.cameras.first().map_or(Span::ZERO, |camera| camera.latency),
+            actuation_latency: self.actuation_latency,
+            max_observation_age: self.max_observation_age(),
+        }
     }
 
     /// Beat of the inferences: at most one starts per period.

@@ -5,6 +5,7 @@
 //! start nothing is. Pure functions; the clock is the caller's.
 
 mod asynchronous;
+mod feasibility;
 mod receding_horizon;
 mod synchronous;
 mod temporal_ensemble;
@@ -15,6 +16,7 @@ use std::ops::Range;
 use crate::time::Span;
 
 pub use asynchronous::{Aggregate, Asynchronous};
+pub use feasibility::{Feasibility, Unfit};
 pub use temporal_ensemble::TemporalEnsemble;
 pub use timeline::{Form, Layout, Timeline, TimelineState};
 

@@ -330,3 +330,32 @@ fn a_controller_that_does_not_answer_keeps_the_node_from_starting() {
     let wanted = "vla: error: service `/nobody/get_state` did not answer within 10000.000 ms\n";
     assert!(log.ends_with(wanted), "{log}");
 }
+
+#[test]
+fn a_policy_that_is_too_slow_for_its_chunks_does_not_get_a_robot_to_move() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = bundle_with_io(folder.path());
+    let ends = |parameters: &str, arguments: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut node = Node::on(folder, &bundle, PROFILE, (parameters, arguments));
+        let mut log = String::new();
+        node.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        assert_eq!(node.child.wait().unwrap().code(), Some(1), "{log}");
+        log
+    };
+    // The one row of such a chunk is past when it is there.
+    let log = ends("    n_action_steps: 1\n    inference_rate_hz: 2.0\n    dry_run: false\n", &["-r", "__node:=hasty"]);
+    let (_, why) = log.rsplit_once("vla: error: ").expect(&log);
+    assert!(why.starts_with("the policy cannot be loaded: inference takes "), "{log}");
+    assert!(why.contains("do not fit into 0.000 ms of chunk (`n_action_steps` is 1)"), "{log}");
+    assert!(why.contains("what fits: `n_action_steps` of at least 2 (the bundle predicts 2)"), "{log}");
+    // Where nothing moves it is only said: the node goes on.
+    let parameters = "    n_action_steps: 1\n    inference_rate_hz: 2.0\n";
+    let robot = robot("/slow", &json!([{"topic": "/cell/patient/action_chunk", "type": "ActionChunk"}]));
+    let remaps = remaps("/slow", "patient");
+    let remaps: Vec<&str> = remaps.iter().map(String::as_str).collect();
+    let node = Node::on(folder, &bundle, PROFILE, (parameters, &remaps));
+    robot.hear("/cell/patient/action_chunk", |chunk| chunk["verdict"].as_str().unwrap().starts_with("rejected: late"));
+    let (_, log) = node.end("-TERM");
+    assert!(log.contains("nothing could move: inference takes "), "{log}");
+}

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use clap::{Args, ValueEnum};
 use vla_bundle::Bundle;
 
-use crate::deploy::{Deployment, RunParameters};
-use crate::drive::answer::Answer as _;
+use crate::deploy::{Deployment, Motion, RunParameters};
+use crate::drive::answer::{Answer as _, longest_answer};
 use crate::drive::synthetic::synthetic_observation;
 use crate::inference::{Inference, InferenceError};
 use crate::policy::{PolicyError, PolicyOptions, Provider, Spinning};
@@ -77,12 +77,20 @@ pub fn inference(
     Ok(Inference::load(bundle, options)?.through(deployment.views()))
 }
 
-/// The same after its first answer, which takes longer than the others: to a picture that is made up.
+/// The same after its first answer, which takes longer than the others: to a picture that is made up. Then it is asked
+/// for as long as it takes to know whether it answers in time; where nothing moves, too late is only said.
 pub fn warm_inference(bundle: &Bundle, deployment: &Deployment, options: &PolicyOptions) -> Result<Inference, String> {
     let mut inference = Inference::load(bundle, options).map_err(|error| error.to_string())?;
     let [width, height] = PICTURE;
     let observation = synthetic_observation(bundle.manifest(), width, height);
     inference.answer(&observation).map_err(|reason| format!("warm-up: {reason}"))?;
+    let longest = longest_answer(&mut inference, &observation).map_err(|reason| format!("warm-up: {reason}"))?;
+    tracing::info!(%longest, "longest inference when warm");
+    match (deployment.feasibility().check(longest), deployment.motion()) {
+        (Err(unfit), Motion::Live) => return Err(unfit.to_string()),
+        (Err(unfit), Motion::DryRun) => tracing::warn!("nothing could move: {unfit}"),
+        (Ok(()), _) => {}
+    }
     Ok(inference.through(deployment.views()))
 }
 
